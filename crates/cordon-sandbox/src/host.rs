@@ -1,0 +1,138 @@
+//! What this host can give, tried once at start and shown by `cordon doctor`.
+
+use std::{fs, io, os::fd::AsFd};
+
+use rustix::{
+    process::{PidfdFlags, WaitId, WaitIdOptions, geteuid, getpid, pidfd_open, waitid},
+    thread::{CapabilitySet, capabilities},
+};
+use serde::Serialize;
+
+use crate::cgroup::{Hierarchies, Role, Version};
+
+const GROUPS_FIX: &str = "run as root, or under systemd with `Delegate=cpu memory pids` and `DelegateSubgroup=supervisor`";
+
+const SHARED_USER_EFFECT: &str =
+    "connectors share the supervisor's user, so one can read the memory and files of the others";
+
+/// One thing that a host gives or lacks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HostItem {
+    /// Short name, stable.
+    pub name: String,
+    /// Whether it works here.
+    pub available: bool,
+    /// How it is given, or why not.
+    pub detail: String,
+    /// What a connector then lacks.
+    pub effect_if_missing: String,
+    /// What an operator can do about it.
+    pub fix: String,
+}
+
+/// What this host gives.
+#[derive(Debug, Clone, Serialize)]
+pub struct Host {
+    items: Vec<HostItem>,
+    #[serde(skip)]
+    pub(crate) parent: String,
+    #[serde(skip)]
+    pub(crate) hierarchies: Hierarchies,
+}
+
+impl Host {
+    /// Tries everything. Groups are made below `parent_group_name`, and removed again.
+    pub fn probe(parent_group_name: &str) -> Self {
+        let hierarchies = Hierarchies::probe(parent_group_name);
+        let mut items: Vec<HostItem> =
+            Role::ALL.into_iter().map(|role| group_item(&hierarchies, role)).collect();
+        items.extend([identity_item(), process_handle_item()]);
+        Self { items, parent: parent_group_name.to_owned(), hierarchies }
+    }
+
+    /// Everything that was tried.
+    pub fn items(&self) -> &[HostItem] {
+        &self.items
+    }
+
+    /// Whether the item `name` is available; `false` for one that is not known.
+    pub fn has(&self, name: &str) -> bool {
+        self.items.iter().any(|item| item.name == name && item.available)
+    }
+}
+
+fn group_item(hierarchies: &Hierarchies, role: Role) -> HostItem {
+    let (name, effect) = match role {
+        Role::Memory => (
+            "cgroup_memory",
+            "a connector can take all of the host's memory, and its peak is only known by process",
+        ),
+        Role::Tasks => ("cgroup_pids", "a connector can start processes without end"),
+        Role::Cpu => ("cgroup_cpu", "a connector can keep every core busy"),
+        Role::Kill => (
+            "tree_kill",
+            "the whole tree is ended by walking the process table, which a hostile connector can outrun",
+        ),
+    };
+    let place = hierarchies.place(role);
+    let detail = match place {
+        Some(hierarchy) => {
+            let version = match hierarchy.version {
+                Version::V1 => 1,
+                Version::V2 => 2,
+            };
+            format!("cgroup version {version}, below {}", hierarchy.base.display())
+        }
+        None => hierarchies.refusals.get(&role).cloned().unwrap_or_default(),
+    };
+    HostItem {
+        name: name.to_owned(),
+        available: place.is_some(),
+        detail,
+        effect_if_missing: effect.to_owned(),
+        fix: GROUPS_FIX.to_owned(),
+    }
+}
+
+fn identity_item() -> HostItem {
+    let needed = CapabilitySet::SETUID | CapabilitySet::SETGID | CapabilitySet::CHOWN;
+    let (available, detail) = match capabilities(None) {
+        _ if !geteuid().is_root() => {
+            (false, format!("the supervisor runs as uid {}", geteuid().as_raw()))
+        }
+        Ok(sets) if sets.effective.contains(needed) => (true, "the supervisor is root".to_owned()),
+        Ok(sets) => (false, format!("root lacks capabilities: {:?}", needed - sets.effective)),
+        Err(error) => (false, format!("cannot read capabilities: {error}")),
+    };
+    HostItem {
+        name: "uid_switch".to_owned(),
+        available,
+        detail,
+        effect_if_missing: SHARED_USER_EFFECT.to_owned(),
+        fix: "run the supervisor as root, or accept one user for all connectors".to_owned(),
+    }
+}
+
+fn process_handle_item() -> HostItem {
+    let tried = || -> io::Result<()> {
+        let handle = pidfd_open(getpid(), PidfdFlags::empty())?;
+        // This process is no child of its own: ECHILD tells that the kernel knows the call.
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        match waitid(WaitId::PidFd(handle.as_fd()), options) {
+            Ok(_) | Err(rustix::io::Errno::CHILD) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    };
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let (available, detail) = match tried() {
+        Ok(()) => (true, format!("Linux {}", release.trim())),
+        Err(error) => (false, format!("Linux {}: {error}", release.trim())),
+    };
+    HostItem {
+        name: "process_handles".to_owned(),
+        available,
+        detail,
+        effect_if_missing: "connectors cannot be started".to_owned(),
+        fix: "run Linux 5.10 or newer".to_owned(),
+    }
+}

@@ -1,0 +1,139 @@
+//! What is made for a start before its process: directory, groups, sockets and the plan.
+
+use std::{
+    io,
+    os::{fd::OwnedFd, unix::net},
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use rustix::process::geteuid;
+use tokio::net::{UnixStream, unix::pipe};
+
+use super::end::remove_dir;
+use crate::{
+    cgroup::{GroupName, Groups},
+    host::Host,
+    launcher::SpawnError,
+    lineage,
+    plan::{CHANNEL_FD, Identity, JailPlan},
+    private_dir,
+    report::{ItemState, JailItem, Step},
+    spec::{CgroupParent, LaunchSpec, RunAs},
+};
+
+/// Everything that a launcher is started with, and what stays here of it.
+pub(super) struct Prepared {
+    pub(super) plan: JailPlan,
+    pub(super) private_dir: PathBuf,
+    pub(super) groups: Groups,
+    pub(super) items: Vec<JailItem>,
+    /// Channel, control and log, for the launcher.
+    pub(super) descriptors: [OwnedFd; 3],
+    pub(super) channel: net::UnixStream,
+    pub(super) control: UnixStream,
+    pub(super) output: pipe::Receiver,
+}
+
+impl Prepared {
+    pub(super) fn make(host: &Host, spec: LaunchSpec) -> Result<Self, SpawnError> {
+        let name = spec.name.clone();
+        let pipes = Pipes::open().map_err(|source| SpawnError::Pipes { name, source })?;
+        let identity = match spec.run_as {
+            RunAs::Same => None,
+            RunAs::Own { uid, gid } => Some(Identity { uid, gid }),
+        };
+        let (private_dir, groups) = make_places(host, &spec, identity)?;
+        let mut items = vec![
+            JailItem::new(Step::PrivateDir, true, ItemState::Applied)
+                .detail(private_dir.display().to_string()),
+        ];
+        items.extend(groups.limit(&spec.limits));
+        let plan = JailPlan {
+            supervisor_pid: std::process::id(),
+            env: environment(&spec.env, &private_dir),
+            program: spec.program,
+            args: spec.args,
+            private_dir: private_dir.clone(),
+            limits: spec.limits,
+            identity,
+            groups: groups.joins(),
+            mark: lineage::next_mark(),
+        };
+        let Pipes { descriptors, channel, control, output } = pipes;
+        Ok(Self { plan, private_dir, groups, items, descriptors, channel, control, output })
+    }
+}
+
+/// Removes what was made for a start that never had a process.
+pub(super) fn discard(groups: &Groups, private_dir: &Path) {
+    groups.remove();
+    remove_dir(private_dir);
+}
+
+/// Makes directory and groups under one number that neither has yet.
+fn make_places(
+    host: &Host,
+    spec: &LaunchSpec,
+    identity: Option<Identity>,
+) -> Result<(PathBuf, Groups), SpawnError> {
+    static STARTS: AtomicU64 = AtomicU64::new(1);
+    let owner = identity.filter(|_| geteuid().is_root());
+    loop {
+        let leaf = format!("{}-{}", spec.name, STARTS.fetch_add(1, Ordering::Relaxed));
+        let dir = match private_dir::make(&spec.work_root, &leaf, owner) {
+            // Left over from an earlier supervisor, or another's who shares the directory.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+            Err(source) => {
+                let (name, work_root) = (spec.name.clone(), spec.work_root.clone());
+                return Err(SpawnError::PrivateDir { name, work_root, source });
+            }
+            Ok(dir) => dir,
+        };
+        let CgroupParent::Tag(tag) = &spec.cgroup else { return Ok((dir, Groups::default())) };
+        let name = GroupName { parent: &host.parent, tag, leaf: &leaf };
+        match Groups::make(&host.hierarchies, name) {
+            Ok(groups) => return Ok((dir, groups)),
+            Err(_) => remove_dir(&dir),
+        }
+    }
+}
+
+/// The program's whole environment.
+fn environment(extra: &[(String, String)], private_dir: &Path) -> Vec<(String, String)> {
+    let private = private_dir.display().to_string();
+    let mut env = vec![
+        ("CORDON_FD".to_owned(), CHANNEL_FD.to_string()),
+        ("HOME".to_owned(), private.clone()),
+        ("TMPDIR".to_owned(), private),
+    ];
+    if !extra.iter().any(|(name, _)| name == "LANG") {
+        env.push(("LANG".to_owned(), "C.UTF-8".to_owned()));
+    }
+    env.extend_from_slice(extra);
+    env
+}
+
+struct Pipes {
+    descriptors: [OwnedFd; 3],
+    channel: net::UnixStream,
+    control: UnixStream,
+    output: pipe::Receiver,
+}
+
+impl Pipes {
+    /// All of them close at exec: the launcher gets its three by number, and no other child any.
+    fn open() -> io::Result<Self> {
+        let (channel, theirs) = net::UnixStream::pair()?;
+        channel.set_nonblocking(true)?;
+        let (control, their_control) = net::UnixStream::pair()?;
+        control.set_nonblocking(true)?;
+        let (output, log) = io::pipe()?;
+        Ok(Self {
+            descriptors: [theirs.into(), their_control.into(), log.into()],
+            channel,
+            control: UnixStream::from_std(control)?,
+            output: pipe::Receiver::from_owned_fd(output.into())?,
+        })
+    }
+}
