@@ -1,0 +1,211 @@
+//! Every code that a finding can bear, with what it means and what to do about it.
+//!
+//! A code is stable: people search for it, alerts match on it, so it keeps its meaning for ever and
+//! is never used again. The letter is the check (P protocol, R record, F references, C completeness,
+//! D change, S shape, W watermark); nothing but this table knows a code's text.
+
+use cordon_model::{Finding, Severity};
+
+/// A rule, and what people need to know when it speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rule {
+    /// Its code, e.g. `CRD-D101`.
+    pub code: &'static str,
+    /// What it says, in one line.
+    pub meaning: &'static str,
+    /// What to do about it, in one line.
+    pub action: &'static str,
+}
+
+impl Rule {
+    /// A finding of this rule.
+    pub fn finding(&self, severity: Severity, subject: &str, message: String) -> Finding {
+        Finding {
+            code: self.code.to_owned(),
+            severity,
+            subject: subject.to_owned(),
+            message,
+            measured: None,
+            limit: None,
+            examples: Vec::new(),
+        }
+    }
+}
+
+/// The rule that bears a code; none when no rule does.
+pub fn explain(code: &str) -> Option<&'static Rule> {
+    ALL.iter().find(|rule| rule.code == code)
+}
+
+macro_rules! rules {
+    ($($name:ident $code:literal $meaning:literal $action:literal;)*) => {
+        $(
+            #[doc = $meaning]
+            pub const $name: Rule = Rule { code: $code, meaning: $meaning, action: $action };
+        )*
+
+        /// Every rule, by code within its check, checks in the order in which they run.
+        pub const ALL: &[Rule] = &[$($name),*];
+    };
+}
+
+rules! {
+    MESSAGE_ORDER "CRD-P101"
+        "A message came where the contract allows none, or a scope was never closed."
+        "Report it to the connector's author; the sync is tried again.";
+    COUNT_DIFFERS "CRD-P102"
+        "The connector declares other counts than arrived."
+        "Records were lost on the way or miscounted: report it to the connector's author; the sync is tried again.";
+    MESSAGE_BYTES "CRD-P103"
+        "A message is too large, or is not what the contract says it is."
+        "Report it to the connector's author; the sync is tried again.";
+    OVER_BUDGET "CRD-P104"
+        "The sync is larger than the connector's limits allow."
+        "Look whether the source listed its records over and over; raise the limit if it is really this large.";
+    RECORDS_MISFIT "CRD-P105"
+        "Records do not fit what the connector announced of their type."
+        "Report it to the connector's author; the sync is tried again.";
+    EVIDENCE_CONTRADICTS "CRD-P201"
+        "What was counted of the sync contradicts itself, so nothing can be concluded from it."
+        "Keep the state directory and report it as a fault of Cordon; the last known good stays in force.";
+    REMOVED_WITHOUT_PROOF "CRD-P202"
+        "Records would be removed from a scope that was not enumerated to its end."
+        "Keep the state directory and report it as a fault of Cordon; the last known good stays in force.";
+
+    DUPLICATE_KEY "CRD-R101"
+        "Two records of one sync have the same key."
+        "Look at the examples: the connector's key does not identify a record, or the source listed a page twice.";
+    MALFORMED_ID "CRD-R102"
+        "An id is empty, longer than 1,024 bytes or has control characters."
+        "Correct the id in the source, or the mapping of the id in the connector's configuration.";
+    MALFORMED_REFERENCE "CRD-R103"
+        "A reference is not of the form `type:id`."
+        "Report it to the connector's author, or correct the mapping of the column.";
+    MISSING_KEY "CRD-R104"
+        "A record lacks a value that identifies it."
+        "Correct the record in the source, or the mapping of the key in the connector's configuration.";
+    MISSING_REQUIRED "CRD-R201"
+        "Records lack an attribute that every record must have."
+        "Look whether the connector lost the right to read it; release only if the records are right without it.";
+    IMPLAUSIBLE_TIME "CRD-R202"
+        "Timestamps lie before 1970 or after 2200."
+        "Look at the examples: usually a unit (seconds, milliseconds) or a date format was mistaken.";
+
+    DANGLING_REFERENCE "CRD-F101"
+        "References point at records that are not there."
+        "Look whether the referenced type was read in full; release only if the source itself has these dead references.";
+
+    TOTAL_DIFFERS "CRD-C101"
+        "The source counts other records in a scope than arrived, although the scope claims to be complete."
+        "Sync again; if it stays, the connector does not see all that the source holds: check its rights and filters.";
+    SCOPE_INCOMPLETE "CRD-C102"
+        "A scope was not enumerated to its end; its missing records are unknown, not gone."
+        "Read the reason and the connector's log; nothing was removed from this scope.";
+    SCOPE_UNREPORTED "CRD-C103"
+        "A scope of the last known good was not reported; its records are unknown, not gone."
+        "Check the connector's filters and rights; a scope that is really gone is reported as gone.";
+    TYPE_EMPTIED "CRD-C201"
+        "No record of a type is left, where there were some."
+        "Look into the source: a lost right or a wrong filter is likelier than an empty source.";
+    SCOPE_EMPTIED "CRD-C202"
+        "A complete scope holds no record, where it held some."
+        "Look into the source: a lost right or a wrong filter is likelier than an empty scope.";
+    SCOPE_GONE "CRD-C203"
+        "A scope no longer exists at the source, and its records went with it."
+        "Nothing to do if that is so.";
+    FIRST_SYNC_EMPTY "CRD-C301"
+        "The first sync holds no record, so nothing shows that the source was read."
+        "Check the connector's configuration and rights; release if the source is empty.";
+    FIRST_SYNC_REVIEW "CRD-C302"
+        "The first sync has nothing to be compared with, and policy wants a person to look."
+        "Look through what it holds, then release or reject it.";
+    RECOVERY_REVIEW "CRD-C303"
+        "A sync waits in quarantine, and policy wants a person to end it."
+        "Compare this sync with the last known good, then release or reject it.";
+
+    REMOVED "CRD-D101"
+        "More records of a type vanished at once than policy allows."
+        "Ask the source's owner about the examples; release what really left, reject a truncated read.";
+    REMOVED_IN_SCOPE "CRD-D102"
+        "More records of one scope vanished at once than policy allows."
+        "Ask the source's owner about the scope; release what really left, reject a truncated read.";
+    REMOVED_24H "CRD-D103"
+        "More records of a type vanished within 24 hours than policy allows."
+        "Look through the day's syncs: small losses that add up are a leak until somebody knows why.";
+    PROTECTED_REMOVED "CRD-D104"
+        "Protected records would be removed."
+        "Make sure that they may really go; protected records never go unattended.";
+    ADDED "CRD-D201"
+        "More records of a type appeared at once than policy allows."
+        "Ask the source's owner about the examples, then release or reject.";
+    MODIFIED "CRD-D202"
+        "More records of a type changed at once than policy allows."
+        "Look at what changed: one attribute in all records points at the connector, not at people.";
+    PRIVILEGED_CHANGED "CRD-D301"
+        "More privileged grants appeared or vanished at once than policy allows."
+        "Have every one of them confirmed, then release or reject.";
+    REKEYED "CRD-D401"
+        "Most ids of a type vanished while about as many new ones appeared: the ids changed, not the records."
+        "Reject and restore the ids, unless the source was really migrated.";
+    REPLAYED "CRD-D402"
+        "An older snapshot came back."
+        "Look whether the source answers from an old copy; reject and sync again.";
+
+    COLUMN_NEW "CRD-S101"
+        "Records have an attribute that they did not have."
+        "Nothing to do.";
+    NO_LONGER_REQUIRED "CRD-S201"
+        "The connector no longer announces an attribute as required."
+        "If the attribute matters, name it in the policy (`schema.required`).";
+    COLUMN_TYPE_CHANGED "CRD-S301"
+        "An attribute's values have another type."
+        "Check that sinks can take the new type, then release; else go back to the connector's earlier version.";
+    COLUMN_VANISHED "CRD-S302"
+        "An attribute that had values is gone from every record."
+        "Look whether the connector lost the right to read it; release only if the attribute was given up.";
+    VALUES_LOST "CRD-S303"
+        "An attribute is absent from many more records than before."
+        "Look whether the connector lost the right to read it, or a page of it.";
+
+    WATERMARK_WENT_BACK "CRD-W101"
+        "The source says that it is older than it was."
+        "Look whether the source answers from an old copy or was restored; reject and sync again.";
+    WATERMARK_LOST "CRD-W102"
+        "A scope no longer says how current its source is."
+        "Look whether the connector was changed; without a watermark an old copy is hard to notice.";
+    WATERMARK_SAME "CRD-W201"
+        "The source did not move since the last known good."
+        "Nothing to do, unless the source should have moved.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_rules_share_a_code() {
+        let mut codes: Vec<_> = ALL.iter().map(|rule| rule.code).collect();
+        codes.sort_unstable();
+        let all = codes.len();
+        codes.dedup();
+        assert_eq!(codes.len(), all);
+    }
+
+    #[test]
+    fn every_code_names_its_check_and_a_number() {
+        for rule in ALL {
+            let (check, number) = rule.code.strip_prefix("CRD-").unwrap().split_at(1);
+            assert!("PRFCDSW".contains(check), "{}", rule.code);
+            assert!(number.len() == 3 && number.bytes().all(|b| b.is_ascii_digit()), "{number}");
+        }
+    }
+
+    #[test]
+    fn every_code_can_be_explained_and_an_unknown_one_cannot() {
+        for rule in ALL {
+            assert_eq!(explain(rule.code), Some(rule));
+            assert!(rule.meaning.ends_with('.') && rule.action.ends_with('.'), "{}", rule.code);
+        }
+        assert_eq!(explain("CRD-D999"), None);
+    }
+}

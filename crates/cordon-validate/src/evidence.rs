@@ -1,0 +1,147 @@
+//! What the judge is told of one candidate: its census, its defects, and the step from the last
+//! known good.
+
+use std::collections::BTreeMap;
+
+use cordon_model::{ConnectorName, RecordType, SyncNumber, Watermark};
+use serde::{Deserialize, Serialize};
+
+use crate::{Census, Examples};
+
+/// A staged sync, as the judge sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Candidate {
+    /// Whose sync it is.
+    pub connector: ConnectorName,
+    /// Its number.
+    pub sync: SyncNumber,
+    /// BLAKE3 of the manifest, in hex. Binds every later decision to exactly this content.
+    pub digest: String,
+    /// The snapshot that it was compared with; none on a first sync.
+    pub against: Option<SyncNumber>,
+    /// What it holds.
+    pub census: Census,
+    /// The step from the last known good; none on a first sync.
+    pub delta: Option<Delta>,
+    /// What is wrong with its records.
+    pub defects: Vec<Defect>,
+}
+
+/// Records that are wrong in one way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Defect {
+    /// In which way.
+    pub kind: DefectKind,
+    /// The records' kind and type.
+    pub record_type: RecordType,
+    /// The column at fault, where one is.
+    pub column: Option<String>,
+    /// How many records (for references: how many distinct targets) are wrong.
+    pub count: u64,
+    /// Out of how many.
+    pub of: u64,
+    /// A few of them.
+    pub examples: Examples,
+}
+
+/// In which way records are wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DefectKind {
+    /// Two records of the sync have the same key.
+    DuplicateKey,
+    /// An id is empty, longer than 1,024 bytes, or has control characters.
+    MalformedId,
+    /// A required attribute is absent.
+    MissingRequired,
+    /// A timestamp lies before 1970 or after 2200.
+    ImplausibleTime,
+    /// A reference is not of the form `type:id`.
+    MalformedReference,
+    /// A reference points at nothing, in this sync or in what it carries forward.
+    DanglingReference,
+}
+
+/// The step from the last known good to a candidate, after records of incomplete scopes were
+/// carried forward.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Delta {
+    /// By kind and type; a type that neither side holds is absent.
+    pub types: BTreeMap<RecordType, TypeDelta>,
+    /// By the scope that held the record before (removed, modified) or holds it now (added).
+    pub scopes: BTreeMap<String, ScopeDelta>,
+    /// Grants of privileged entitlements.
+    pub privileged: PrivilegedDelta,
+    /// Scopes of the last known good that this sync did not report.
+    pub unreported_scopes: Vec<String>,
+}
+
+/// The step of one kind and type.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct TypeDelta {
+    /// Records before.
+    pub before: u64,
+    /// Records after.
+    pub after: u64,
+    /// Keys that are new.
+    pub added: u64,
+    /// Keys with other values.
+    pub modified: u64,
+    /// Keys that are gone.
+    pub removed: u64,
+    /// Records kept because their scope was incomplete or silent.
+    pub carried: u64,
+    /// A few removed keys.
+    pub removed_examples: Examples,
+    /// A few added keys.
+    pub added_examples: Examples,
+}
+
+/// The step of one scope.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ScopeDelta {
+    /// Records before.
+    pub before: u64,
+    /// Records after.
+    pub after: u64,
+    /// Keys that are new.
+    pub added: u64,
+    /// Keys that are gone.
+    pub removed: u64,
+}
+
+/// The step of privileged grants. A grant counts by whether its entitlement is privileged on that
+/// side; an entitlement that becomes privileged adds all its grants.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct PrivilegedDelta {
+    /// Privileged grants before.
+    pub before: u64,
+    /// Privileged grants after.
+    pub after: u64,
+    /// Privileged grants that appeared.
+    pub appeared: u64,
+    /// Privileged grants that vanished.
+    pub vanished: u64,
+    /// A few that appeared or vanished.
+    pub examples: Examples,
+}
+
+/// What earlier syncs of the connector add to the judgement. Kept by the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct History {
+    /// Accepted syncs so far.
+    pub accepted: u64,
+    /// Records removed by syncs accepted in the last 24 hours, by label (`user`, `grant`, ...).
+    pub removed_24h: BTreeMap<String, u64>,
+    /// Records there were 24 hours ago, by label.
+    pub records_24h_ago: BTreeMap<String, u64>,
+    /// An older accepted snapshot, not the last known good, that has exactly this content.
+    pub replays: Option<SyncNumber>,
+    /// The newest watermark accepted, by scope.
+    pub watermarks: BTreeMap<String, Watermark>,
+    /// Protected records that the candidate would remove, by key.
+    pub protected_removed: Vec<String>,
+    /// The sync that waits in quarantine, where one does.
+    #[serde(default)]
+    pub quarantined: Option<SyncNumber>,
+}

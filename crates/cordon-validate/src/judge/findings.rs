@@ -1,0 +1,100 @@
+//! Collects findings, few enough to be read and bounded in size whatever a connector reports.
+
+use std::collections::BTreeMap;
+
+use cordon_model::{Finding, Severity};
+
+use crate::codes::Rule;
+use crate::words;
+
+/// Findings of one rule and severity that are listed; the rest is summed up in one more.
+pub(super) const LISTED_MAX: usize = 50;
+/// Examples of a finding, at most.
+const EXAMPLES_MAX: usize = 10;
+
+/// What the checks noticed so far.
+#[derive(Default)]
+pub(super) struct Findings {
+    list: Vec<Finding>,
+    rules: BTreeMap<(&'static str, Severity), Tally>,
+}
+
+/// How often a rule spoke with one severity.
+#[derive(Default)]
+struct Tally {
+    listed: usize,
+    unlisted: u64,
+    subjects: Vec<String>,
+}
+
+/// A finding in the making.
+pub(super) struct Noticed {
+    rule: &'static Rule,
+    finding: Finding,
+}
+
+impl Noticed {
+    /// A finding without numbers.
+    pub(super) fn new(
+        rule: &'static Rule,
+        severity: Severity,
+        subject: &str,
+        message: String,
+    ) -> Self {
+        Self { rule, finding: rule.finding(severity, &words::shown(subject), message) }
+    }
+
+    /// With what was measured, and the limit where there is one.
+    pub(super) fn measured(mut self, measured: u64, limit: Option<u64>) -> Self {
+        self.finding.measured = Some(measured);
+        self.finding.limit = limit;
+        self
+    }
+
+    /// With a few records that show it.
+    pub(super) fn examples<'a>(mut self, keys: impl IntoIterator<Item = &'a String>) -> Self {
+        let keys = keys.into_iter().take(EXAMPLES_MAX);
+        self.finding.examples = keys.map(|key| words::shown(key)).collect();
+        self
+    }
+}
+
+impl Findings {
+    /// Adds a finding.
+    pub(super) fn add(&mut self, noticed: Noticed) {
+        let Noticed { rule, finding } = noticed;
+        let tally = self.rules.entry((rule.code, finding.severity)).or_default();
+        if tally.listed < LISTED_MAX {
+            tally.listed += 1;
+            self.list.push(finding);
+            return;
+        }
+        tally.unlisted += 1;
+        if tally.subjects.len() < EXAMPLES_MAX {
+            tally.subjects.push(finding.subject);
+        }
+    }
+
+    /// All findings, in the order in which they were added; what was too much to list comes last.
+    pub(super) fn into_list(mut self) -> Vec<Finding> {
+        for ((code, severity), tally) in self.rules {
+            if tally.unlisted == 0 {
+                continue;
+            }
+            self.list.push(Finding {
+                code: code.to_owned(),
+                severity,
+                subject: String::new(),
+                message: format!(
+                    "the same of {} more, {} are listed",
+                    words::count(tally.unlisted),
+                    tally.listed
+                ),
+                measured: Some(tally.unlisted),
+                limit: None,
+                examples: tally.subjects,
+            });
+        }
+        self.list
+    }
+}

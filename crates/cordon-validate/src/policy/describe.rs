@@ -1,0 +1,83 @@
+//! A policy in words, for people who ask what would hold a sync back.
+
+use super::{FirstSync, LimitPatch, Limits, OnIncomplete, Policy, Recover};
+
+impl Policy {
+    /// Every line of the policy that weighs in verdicts: what it speaks of, and what holds.
+    pub fn describe(&self) -> Vec<(String, String)> {
+        let mut lines = vec![
+            line("risk", self.risk.to_string()),
+            line("first sync", self.first_sync_words()),
+            line("recovery", self.recover_words()),
+            line(
+                "incomplete scopes",
+                match self.on_incomplete {
+                    OnIncomplete::CarryForward => "carried forward, the rest passes",
+                    OnIncomplete::Quarantine => "quarantine",
+                },
+            ),
+        ];
+        let limits =
+            [("removed", &self.removed), ("added", &self.added), ("modified", &self.modified)];
+        for (verb, limits) in limits {
+            limits.describe(verb, &mut lines);
+        }
+        let in_scope = if self.removed_in_scope == LimitPatch::default() {
+            "as its records".to_owned()
+        } else {
+            let limit = self.removed_in_scope.applied_to(self.removed.default);
+            format!("quarantine beyond {limit}")
+        };
+        lines.push(line("removed in a scope", in_scope));
+        let day = self.removed_24h_percent;
+        lines.push(line("removed in 24 hours", format!("quarantine beyond {day}")));
+        let privileged = self.privileged;
+        lines.push(line(
+            "privileged grants",
+            format!("quarantine beyond {}, or {}, at once", privileged.count, privileged.percent),
+        ));
+        let dangling = self.dangling_percent;
+        lines.push(line("dangling references", format!("quarantine beyond {dangling}")));
+        lines.push(line("required", names(&self.required)));
+        lines.push(line("protected", names(&self.protected)));
+        lines
+    }
+
+    fn first_sync_words(&self) -> &'static str {
+        match self.first_sync {
+            FirstSync::Trust if !self.high_risk() => "trusted when every scope is complete",
+            FirstSync::Trust | FirstSync::Review => "waits for a person",
+        }
+    }
+
+    fn recover_words(&self) -> &'static str {
+        match self.recover {
+            Recover::Auto if !self.high_risk() => "a clean sync ends a quarantine",
+            Recover::Auto | Recover::Review => "a person ends a quarantine",
+        }
+    }
+}
+
+impl Limits {
+    fn describe(&self, verb: &str, lines: &mut Vec<(String, String)>) {
+        let words = |limit: super::Limit| match (limit.count, limit.percent) {
+            (None, None) => "any number".to_owned(),
+            _ => format!("quarantine beyond {limit}"),
+        };
+        lines.push(line(verb, words(self.default)));
+        for label in self.labels.keys() {
+            lines.push((format!("{verb} {label}"), words(self.of(label.as_str()))));
+        }
+    }
+}
+
+fn line(subject: &str, words: impl Into<String>) -> (String, String) {
+    (subject.to_owned(), words.into())
+}
+
+fn names(all: &[impl ToString]) -> String {
+    if all.is_empty() {
+        return "none".to_owned();
+    }
+    all.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,188 @@
+//! What a configuration says of a policy: the `[guard]` table, every line of it optional.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use cordon_model::TypeName;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    FirstSync, KeyGlob, Limit, Limits, OnIncomplete, Percent, Policy, PrivilegedLimit, Recover,
+    RequiredAttribute, Risk,
+};
+
+/// The `[guard]` of a host or of a connector. What is absent stays as it was.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyPatch {
+    /// `trust` or `review`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_sync: Option<FirstSync>,
+    /// `carry-forward` or `quarantine`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_incomplete: Option<OnIncomplete>,
+    /// `auto` or `review`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recover: Option<Recover>,
+    /// `low`, `medium`, `high` or `critical`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub risk: Option<Risk>,
+    /// `removed.user = { percent = 10, count = 50, floor = 3 }`; `removed.default` for the rest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub removed: Option<LimitsPatch>,
+    /// As `removed`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub added: Option<LimitsPatch>,
+    /// As `removed`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub modified: Option<LimitsPatch>,
+    /// `removed_in_scope = { percent = 10, floor = 5 }`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub removed_in_scope: Option<LimitPatch>,
+    /// `removed_24h_percent = 20`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub removed_24h_percent: Option<Percent>,
+    /// `privileged = { count = 3, percent = 5 }`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub privileged: Option<PrivilegedPatch>,
+    /// `dangling_percent = 1`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dangling_percent: Option<Percent>,
+    /// `schema.required = ["user.mail"]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schema: Option<SchemaPatch>,
+    /// `protected = ["user:breakglass*"]`. Added to what was protected before: a connector's guard
+    /// cannot take a host-wide protection away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub protected: Option<Vec<KeyGlob>>,
+    /// `freshness = "6h"`.
+    #[serde(
+        default,
+        with = "jiff::fmt::serde::unsigned_duration::friendly::compact::optional",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub freshness: Option<Duration>,
+}
+
+/// What a configuration says of a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitPatch {
+    /// See [`Limit::percent`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub percent: Option<Percent>,
+    /// See [`Limit::count`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+    /// See [`Limit::floor`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub floor: Option<u64>,
+}
+
+/// What a configuration says of limits by label.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct LimitsPatch {
+    /// By label; `default` for labels without a line of their own.
+    pub labels: BTreeMap<TypeName, LimitPatch>,
+}
+
+/// What a configuration says of privileged grants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PrivilegedPatch {
+    /// See [`PrivilegedLimit::count`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+    /// See [`PrivilegedLimit::percent`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub percent: Option<Percent>,
+}
+
+/// What a configuration says of the records' shape.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SchemaPatch {
+    /// Added to what was required before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub required: Option<Vec<RequiredAttribute>>,
+}
+
+impl LimitPatch {
+    /// The limit with this patch upon it.
+    pub fn applied_to(&self, limit: Limit) -> Limit {
+        Limit {
+            percent: self.percent.or(limit.percent),
+            count: self.count.or(limit.count),
+            floor: self.floor.unwrap_or(limit.floor),
+        }
+    }
+
+    /// This patch with a closer one upon it.
+    fn overlaid(&self, closer: &Self) -> Self {
+        Self {
+            percent: closer.percent.or(self.percent),
+            count: closer.count.or(self.count),
+            floor: closer.floor.or(self.floor),
+        }
+    }
+}
+
+impl Limits {
+    fn overlay(&mut self, patch: &LimitsPatch) {
+        for (label, closer) in &patch.labels {
+            if label.as_str() == "default" {
+                self.default = closer.applied_to(self.default);
+            } else {
+                let known = self.labels.entry(label.clone()).or_default();
+                *known = known.overlaid(closer);
+            }
+        }
+    }
+}
+
+impl Policy {
+    /// This policy with a configuration upon it. Call it with the host's guard, then the
+    /// connector's.
+    #[must_use]
+    pub fn overlaid(mut self, patch: &PolicyPatch) -> Self {
+        self.first_sync = patch.first_sync.unwrap_or(self.first_sync);
+        self.on_incomplete = patch.on_incomplete.unwrap_or(self.on_incomplete);
+        self.recover = patch.recover.unwrap_or(self.recover);
+        self.risk = patch.risk.unwrap_or(self.risk);
+        let limits = [
+            (&mut self.removed, &patch.removed),
+            (&mut self.added, &patch.added),
+            (&mut self.modified, &patch.modified),
+        ];
+        for (limits, patch) in limits {
+            if let Some(patch) = patch {
+                limits.overlay(patch);
+            }
+        }
+        if let Some(patch) = &patch.removed_in_scope {
+            self.removed_in_scope = self.removed_in_scope.overlaid(patch);
+        }
+        self.removed_24h_percent = patch.removed_24h_percent.unwrap_or(self.removed_24h_percent);
+        if let Some(patch) = &patch.privileged {
+            self.privileged = PrivilegedLimit {
+                count: patch.count.unwrap_or(self.privileged.count),
+                percent: patch.percent.unwrap_or(self.privileged.percent),
+            };
+        }
+        self.dangling_percent = patch.dangling_percent.unwrap_or(self.dangling_percent);
+        let required = patch.schema.as_ref().and_then(|schema| schema.required.as_ref());
+        extend(&mut self.required, required);
+        extend(&mut self.protected, patch.protected.as_ref());
+        self.freshness = patch.freshness.unwrap_or(self.freshness);
+        self
+    }
+}
+
+fn extend<T: Clone + PartialEq>(known: &mut Vec<T>, more: Option<&Vec<T>>) {
+    for item in more.into_iter().flatten() {
+        if !known.contains(item) {
+            known.push(item.clone());
+        }
+    }
+}

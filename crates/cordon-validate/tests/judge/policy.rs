@@ -1,0 +1,190 @@
+//! Policies: what a configuration may say, and what it means.
+
+use cordon_validate::{KeyGlob, Limit, Percent, Policy, PolicyPatch, PrivilegedLimit};
+use insta::assert_snapshot;
+
+fn patch(toml: &str) -> PolicyPatch {
+    toml::from_str(toml).unwrap_or_else(|error| panic!("{toml}\n{error}"))
+}
+
+fn overlaid(guards: &[&str]) -> Policy {
+    guards.iter().fold(Policy::default(), |policy, guard| policy.overlaid(&patch(guard)))
+}
+
+fn described(policy: &Policy) -> String {
+    let lines = policy.describe().into_iter().map(|(what, holds)| format!("{what}: {holds}"));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn safe_defaults_hold_without_configuration() {
+    assert_snapshot!(described(&Policy::default()), @r"
+    risk: medium
+    first sync: trusted when every scope is complete
+    recovery: a clean sync ends a quarantine
+    incomplete scopes: carried forward, the rest passes
+    removed: quarantine beyond 10 % and more than 5
+    added: any number
+    modified: any number
+    removed in a scope: as its records
+    removed in 24 hours: quarantine beyond 20 %
+    privileged grants: quarantine beyond 3, or 5 %, at once
+    dangling references: quarantine beyond 1 %
+    required: none
+    protected: none
+    ");
+}
+
+#[test]
+fn every_line_of_a_guard_counts() {
+    let guard = r#"
+        first_sync = "review"
+        on_incomplete = "quarantine"
+        recover = "review"
+        risk = "low"
+        removed.default = { percent = 8.5 }
+        removed.user = { percent = 2, count = 25, floor = 3 }
+        removed.grant = { count = 5000 }
+        added.grant = { percent = 50, count = 2000 }
+        modified.user = { percent = 40 }
+        removed_in_scope = { percent = 30 }
+        removed_24h_percent = 12.25
+        privileged = { count = 1, percent = 2 }
+        dangling_percent = 0
+        schema.required = ["user.mail", "user.status"]
+        protected = ["user:breakglass*", "user:root"]
+    "#;
+    assert_snapshot!(described(&overlaid(&[guard])), @r"
+    risk: low
+    first sync: waits for a person
+    recovery: a person ends a quarantine
+    incomplete scopes: quarantine
+    removed: quarantine beyond 8.5 % and more than 5
+    removed grant: quarantine beyond 5,000, or 8.5 % and more than 5
+    removed user: quarantine beyond 25, or 2 % and more than 3
+    added: any number
+    added grant: quarantine beyond 2,000, or 50 % and more than 5
+    modified: any number
+    modified user: quarantine beyond 40 % and more than 5
+    removed in a scope: quarantine beyond 30 % and more than 5
+    removed in 24 hours: quarantine beyond 12.25 %
+    privileged grants: quarantine beyond 1, or 2 %, at once
+    dangling references: quarantine beyond 0 %
+    required: user.mail, user.status
+    protected: user:breakglass*, user:root
+    ");
+}
+
+#[test]
+fn a_connectors_guard_lies_upon_the_hosts_field_by_field() {
+    let host = "removed.user = { percent = 4, count = 100 }\nremoved.default.floor = 2";
+    let connector = "removed.user = { count = 25 }\nremoved.default.percent = 6";
+    let policy = overlaid(&[host, connector]);
+    let percent = |number| Some(Percent::whole(number));
+    let user = Limit { percent: percent(4), count: Some(25), floor: 2 };
+    assert_eq!(policy.removed.of("user"), user);
+    let rest = Limit { percent: percent(6), count: None, floor: 2 };
+    assert_eq!(policy.removed.of("group"), rest);
+    assert_eq!(policy.added, Policy::default().added);
+}
+
+#[test]
+fn a_connectors_guard_cannot_take_a_hosts_protection_away() {
+    let host = "protected = [\"user:breakglass*\"]\nschema.required = [\"user.mail\"]";
+    let connector = "protected = []\nschema.required = [\"user.status\"]";
+    let policy = overlaid(&[host, connector]);
+    assert!(policy.protects("user:breakglass-7"));
+    assert!(policy.requires("user", "mail") && policy.requires("user", "status"));
+}
+
+#[test]
+fn a_guard_says_from_which_age_on_data_is_stale() {
+    let hours = |policy: &Policy| policy.freshness.as_secs() / 3_600;
+    assert_eq!(hours(&Policy::default()), 6);
+    assert_eq!(hours(&overlaid(&["freshness = \"26h\""])), 26);
+    assert_eq!(hours(&overlaid(&["freshness = \"26h\"", "risk = \"low\""])), 26);
+}
+
+#[test]
+fn an_empty_guard_changes_nothing() {
+    assert_eq!(overlaid(&["", ""]), Policy::default());
+}
+
+#[test]
+fn what_a_guard_does_not_know_is_refused_by_name() {
+    for (toml, named) in [
+        ("max_drop = 5", "max_drop"),
+        ("removed.user = { percent = 10, max_drop = 50 }", "max_drop"),
+        ("removed.User = { percent = 10 }", "User"),
+        ("privileged = { floor = 5 }", "floor"),
+        ("schema.requred = []", "requred"),
+        ("first_sync = \"maybe\"", "maybe"),
+        ("risk = \"extreme\"", "extreme"),
+        ("schema.required = [\"mail\"]", "mail"),
+        ("protected = [\"\"]", "protected"),
+        ("dangling_percent = -1", "-1"),
+        ("dangling_percent = 1.234", "1.234"),
+        ("dangling_percent = nan", "NaN"),
+        ("dangling_percent = 10001", "10001"),
+        ("removed.user.count = -1", "-1"),
+        ("freshness = \"6 parsecs\"", "parsecs"),
+        ("freshness = \"-6h\"", "-6h"),
+    ] {
+        let error = toml::from_str::<PolicyPatch>(toml).expect_err(toml).to_string();
+        assert!(error.contains(named), "{toml} gave {error}");
+    }
+}
+
+#[test]
+fn a_policy_comes_back_from_json_as_it_was() {
+    let policy = overlaid(&["removed.user = { percent = 2.75, count = 25 }\nprotected = [\"a*\"]"]);
+    let json = serde_json::to_string(&policy).unwrap();
+    assert_eq!(serde_json::from_str::<Policy>(&json).unwrap(), policy);
+}
+
+#[test]
+fn protected_keys_may_have_gaps_anywhere() {
+    for (glob, key, fits) in [
+        ("user:breakglass*", "user:breakglass", true),
+        ("user:breakglass*", "user:breakglass-1", true),
+        ("user:breakglass*", "group:breakglass", false),
+        ("user:root", "user:root", true),
+        ("user:root", "user:root2", false),
+        ("*:root", "user:root", true),
+        ("*:root", "user:root2", false),
+        ("a*b*c", "a-b-b-c", true),
+        ("a*b*c", "a-c-b", false),
+        ("a*a", "a", false),
+        ("a*a", "aa", true),
+        ("*a*ab", "aab", true),
+        ("*b*a*c", "abc", false),
+        ("*ab*b", "ab", false),
+        ("*", "", true),
+        ("**", "anything", true),
+    ] {
+        let pattern = KeyGlob::new(glob).unwrap();
+        assert_eq!(pattern.matches(key), fits, "{glob} on {key}");
+    }
+}
+
+#[test]
+fn a_limit_knows_the_most_it_allows() {
+    let limit = |percent, count, floor| Limit { percent, count, floor };
+    let ten = Some(Percent::whole(10));
+    for (limit, before, most) in [
+        (limit(None, None, 5), 1_000, None),
+        (limit(None, Some(7), 5), 1_000, Some(7)),
+        (limit(ten, None, 5), 1_000, Some(100)),
+        (limit(ten, None, 5), 1_009, Some(100)),
+        (limit(ten, None, 5), 40, Some(5)),
+        (limit(ten, Some(50), 5), 1_000, Some(50)),
+        (limit(ten, Some(3), 5), 1_000, Some(3)),
+        (limit(ten, None, 0), 20, Some(2)),
+        (limit(ten, None, 0), 19, Some(0)),
+        (limit(ten, None, 0), u64::MAX, Some(u64::MAX / 10)),
+    ] {
+        assert_eq!(limit.most(before), most, "{limit:?} of {before}");
+    }
+    let privileged = PrivilegedLimit { count: 3, percent: Percent::whole(5) };
+    assert_eq!([0, 19, 20, 40, 60, 1_000].map(|n| privileged.most(n)), [3, 3, 1, 2, 3, 3]);
+}

@@ -1,0 +1,9 @@
+//! Verdicts, one promise each, in the words that people read.
+
+mod change;
+mod completeness;
+mod freshness;
+mod protocol;
+mod record;
+mod review;
+mod shape;
