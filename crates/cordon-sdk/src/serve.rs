@@ -1,0 +1,167 @@
+//! Serves a connector on the socket that its supervisor handed down.
+//!
+//! The socket is connected already and nobody else can reach it. When it closes, the supervisor is
+//! gone or wants no more, and the process ends: there is nothing that it could do alone.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketFlags, SocketType,
+};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+use crate::service::Service;
+use crate::{Cause, Connector};
+
+/// Names the descriptor of the connected socket.
+const SOCKET_VARIABLE: &str = "CORDON_FD";
+/// Names what is logged, e.g. `debug` or `my_connector=trace`.
+const LOG_VARIABLE: &str = "CORDON_LOG";
+/// Bytes of one HTTP/2 frame; larger frames than the default save system calls.
+const FRAME_BYTES: u32 = 256 * 1024;
+/// How long a process that was asked to end may take for it.
+const STOP_GRACE: Duration = Duration::from_secs(4);
+
+/// Why a connector could not be served.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ServeError {
+    #[error(
+        "{SOCKET_VARIABLE} is not set; a connector is started by cordond, which hands it a socket"
+    )]
+    NotStarted,
+    #[error("{SOCKET_VARIABLE} is {0:?}, not a descriptor's number")]
+    NotNumber(String),
+    #[error("descriptor {fd} cannot be taken over")]
+    Inherit { fd: RawFd, source: std::io::Error },
+    #[error("the runtime cannot start")]
+    Runtime(#[source] std::io::Error),
+    #[error("the connector cannot be described")]
+    Describe(#[source] crate::Error),
+    #[error("the connection failed")]
+    Connection(#[source] Cause),
+}
+
+/// Serves a connector until its supervisor closes the connection or asks it to end. The whole of a
+/// connector's `main`. Logs go to stderr; nothing is written to stdout.
+pub fn serve<C: Connector>() -> ExitCode {
+    let filter = EnvFilter::try_from_env(LOG_VARIABLE).unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .without_time()
+        .init();
+    match start::<C>() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            tracing::error!(cause, "{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start<C: Connector>() -> Result<(), ServeError> {
+    let socket = inherited()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(ServeError::Runtime)?;
+    let served = runtime.block_on(async {
+        let socket = tokio::net::UnixStream::from_std(socket).map_err(ServeError::Runtime)?;
+        let stop = CancellationToken::new();
+        let mut term = signal(SignalKind::terminate()).map_err(ServeError::Runtime)?;
+        let asked = stop.clone();
+        tokio::spawn(async move {
+            term.recv().await;
+            asked.cancel();
+        });
+        serve_on::<C, _>(socket, stop).await
+    });
+    // Code that blocks a thread must not keep the process alive.
+    runtime.shutdown_background();
+    served
+}
+
+/// Serves a connector on one connection, until that closes or `stop` is cancelled.
+pub(crate) async fn serve_on<C, S>(stream: S, stop: CancellationToken) -> Result<(), ServeError>
+where
+    C: Connector,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = Service::<C>::new(stop.clone()).map_err(ServeError::Describe)?;
+    let routes = TowerToHyperService::new(service.routes().await);
+    let mut server = auto::Builder::new(TokioExecutor::new()).http2_only();
+    server.http2().max_frame_size(FRAME_BYTES);
+    let connection = server.serve_connection(TokioIo::new(stream), routes);
+    let mut connection = std::pin::pin!(connection);
+    tokio::select! {
+        served = connection.as_mut() => return served.map_err(ServeError::Connection),
+        () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
+    }
+    match tokio::time::timeout(STOP_GRACE, connection).await {
+        Ok(served) => served.map_err(ServeError::Connection),
+        Err(_) => Ok(()),
+    }
+}
+
+/// The socket that the supervisor handed down.
+pub(crate) fn inherited() -> Result<StdUnixStream, ServeError> {
+    let socket = std::env::var(SOCKET_VARIABLE).map_err(|_| ServeError::NotStarted)?;
+    let fd: RawFd = match socket.parse() {
+        Ok(fd) if fd >= 0 => fd,
+        _ => return Err(ServeError::NotNumber(socket)),
+    };
+    inherit(fd).map_err(|source| ServeError::Inherit { fd, source })
+}
+
+/// Takes over a descriptor by its number, without a number ever becoming a descriptor unchecked: the
+/// kernel passes it from this process to itself, and hands back one that is owned and closed on
+/// exec.
+fn inherit(fd: RawFd) -> std::io::Result<StdUnixStream> {
+    let (near, far) = rustix::net::socketpair(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )?;
+    nix::sys::socket::sendmsg::<()>(
+        near.as_raw_fd(),
+        &[IoSlice::new(&[0])],
+        &[nix::sys::socket::ControlMessage::ScmRights(&[fd])],
+        nix::sys::socket::MsgFlags::empty(),
+        None,
+    )?;
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut byte = [0];
+    rustix::net::recvmsg(
+        &far,
+        &mut [IoSliceMut::new(&mut byte)],
+        &mut control,
+        RecvFlags::CMSG_CLOEXEC,
+    )?;
+    let received = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
+        _ => None,
+    });
+    let socket: OwnedFd = received.ok_or(std::io::ErrorKind::InvalidData)?;
+    nix::unistd::close(fd)?;
+    let socket = StdUnixStream::from(socket);
+    socket.set_nonblocking(true)?;
+    // Fails on anything but a connected Unix socket.
+    socket.peer_addr()?;
+    Ok(socket)
+}

@@ -1,0 +1,371 @@
+//! What the SDK promises its authors, seen from the supervisor's end of a real socket.
+
+use std::time::{Duration, Instant};
+
+use cordon_sdk::testing::{Harness, sync_once};
+use cordon_sdk::{
+    AccountType, Attribute, Connector, Description, Entitlement, Error, Grant, Group, Presence,
+    RecordKey, Resource, ScopeOutcome, Status, Sync, Timestamp, User, Value,
+};
+use serde_json::json;
+
+/// A source that does what its configuration says.
+struct Scripted(Config);
+
+#[derive(serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    /// What to do in the sync.
+    act: Act,
+    #[serde(default)]
+    #[allow(dead_code)]
+    nested: Nested,
+}
+
+#[derive(Default, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Nested {
+    #[serde(default)]
+    #[allow(dead_code)]
+    port: Option<u16>,
+}
+
+#[derive(Clone, Copy, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum Act {
+    Honest,
+    FailInScope,
+    ForgetScope,
+    PanicInScope,
+    Undeclared,
+    WrongType,
+    OpenAfterEnd,
+    TwiceNamed,
+    IgnoreCancel,
+    Endless,
+    Many,
+}
+
+impl Connector for Scripted {
+    type Config = Config;
+
+    fn describe() -> Description {
+        Description::new("scripted", "1.0.0")
+            .reports(User::schema().attribute(Attribute::integer("uid")))
+            .reports(Group::schema())
+            .reports(Entitlement::schema("group"))
+            .reports(Grant::schema("user"))
+            .looks_up()
+    }
+
+    async fn open(config: Config) -> Result<Self, Error> {
+        Ok(Self(config))
+    }
+
+    async fn check(&self) -> Result<Vec<String>, Error> {
+        Ok(vec!["everything".to_owned()])
+    }
+
+    async fn sync(&self, sync: &mut Sync) -> Result<(), Error> {
+        match self.0.act {
+            Act::Honest => honest(sync).await,
+            Act::FailInScope => {
+                let mut users = sync.scope("users").await?;
+                users.push(User::new("u1")).await?;
+                Err(Error::unavailable("page 2 did not come"))
+            }
+            Act::ForgetScope => {
+                let mut users = sync.scope("users").await?;
+                users.push(User::new("u1")).await?;
+                drop(users);
+                sync.scope("groups").await?.complete().await
+            }
+            Act::PanicInScope => {
+                let mut users = sync.scope("users").await?;
+                users.push(User::new("u1")).await?;
+                panic!("index out of bounds")
+            }
+            Act::Undeclared => {
+                let mut users = sync.scope("users").await?;
+                users.push(User::new("u1").attribute("shoe_size", 43)).await
+            }
+            Act::WrongType => {
+                let mut users = sync.scope("users").await?;
+                users.push(User::new("u1").attribute("uid", "zero")).await
+            }
+            Act::OpenAfterEnd => {
+                let scope = sync.scope("users").await?;
+                tokio::spawn(async move {
+                    tokio::time::sleep(Duration::from_secs(3600)).await;
+                    drop(scope);
+                });
+                Ok(())
+            }
+            Act::TwiceNamed => {
+                sync.scope("users").await?.complete().await?;
+                sync.scope("users").await?.complete().await
+            }
+            Act::IgnoreCancel => {
+                drop(sync.scope("users").await?);
+                std::future::pending().await
+            }
+            Act::Endless => {
+                let mut users = sync.scope("users").await?;
+                for id in 0u64.. {
+                    users.push(User::new(id.to_string())).await?;
+                }
+                users.complete().await
+            }
+            Act::Many => {
+                let mut grants = sync.scope("grants").await?;
+                for id in 0..10_000 {
+                    grants.push_grant("user", &format!("u{id}"), "member").await?;
+                }
+                grants.source_total(10_000);
+                grants.complete().await
+            }
+        }
+    }
+
+    async fn lookup(&self, keys: &[RecordKey]) -> Result<Vec<Presence>, Error> {
+        Ok(keys
+            .iter()
+            .map(|key| if key.id == "u1" { Presence::Present } else { Presence::Absent })
+            .collect())
+    }
+}
+
+async fn honest(sync: &mut Sync) -> Result<(), Error> {
+    // Two scopes at once: they may overlap.
+    let mut users = sync.scope("users").await?;
+    let mut groups = sync.scope("groups").await?;
+    let moment = Timestamp::UNIX_EPOCH;
+    let alice = User::new("u1")
+        .name("Alice")
+        .account_type(AccountType::Human)
+        .status(Status::Active)
+        .login("alice")
+        .parent("group", "g1")
+        .created(moment)
+        .attribute("uid", 1000);
+    users.push(alice).await?;
+    groups.push(Group::new("g1").name("staff")).await?;
+    users.push(User::new("u2").attribute("uid", None::<i64>)).await?;
+    let member = Entitlement::new("g1:member", "group", "g1").name("member").privileged(true);
+    groups.push(member).await?;
+    groups.push(Grant::new("user", "u1", "g1:member").expires(moment)).await?;
+    groups.push_grant("user", "u2", "g1:member").await?;
+    sync.progress(1, Some(1), "all").await?;
+    groups.complete().await?;
+    users.source_total(2);
+    users.complete().await
+}
+
+cordon_sdk::conformance!(Scripted, config = json!({ "act": "honest" }));
+
+/// Runs one act; gives the scope's end and the sync's.
+fn act(name: &str) -> String {
+    block_on(async {
+        let mut harness = Harness::configured::<Scripted>(&json!({ "act": name })).await.unwrap();
+        let (collected, result) = harness.sync().await;
+        let scopes = collected.scopes.iter().map(|scope| match &scope.outcome {
+            ScopeOutcome::Incomplete { reason } => {
+                format!("{} incomplete after {}: {reason}", scope.name, scope.received)
+            }
+            ScopeOutcome::Complete => format!("{} complete", scope.name),
+            ScopeOutcome::Gone => format!("{} gone", scope.name),
+        });
+        let end = match result {
+            Ok(()) => "ok".to_owned(),
+            Err(Error::Bug { message, .. }) => format!("bug: {message}"),
+            Err(Error::Unavailable { message, .. }) => format!("unavailable: {message}"),
+            Err(error) => panic!("{error:?}"),
+        };
+        scopes.chain([end]).collect::<Vec<_>>().join("\n")
+    })
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(future)
+}
+
+#[test]
+fn a_scope_left_by_an_error_is_closed_with_that_error_before_the_sync_fails() {
+    assert_eq!(
+        act("fail-in-scope"),
+        "users incomplete after 1: page 2 did not come\nunavailable: page 2 did not come"
+    );
+}
+
+#[test]
+fn a_forgotten_scope_is_closed_as_incomplete_and_keeps_its_records() {
+    assert_eq!(
+        act("forget-scope"),
+        "users incomplete after 1: the connector left the scope before its end\n\
+         groups complete\n\
+         ok"
+    );
+}
+
+#[test]
+fn a_panic_is_a_bug_and_its_scope_is_incomplete() {
+    let message = "the connector panicked: index out of bounds";
+    assert_eq!(
+        act("panic-in-scope"),
+        format!("users incomplete after 1: {message}\nbug: {message}")
+    );
+}
+
+#[test]
+fn an_undeclared_attribute_is_a_bug_that_names_it() {
+    assert!(
+        act("undeclared").ends_with(
+            "bug: attribute \"shoe_size\" is not declared in the schema of resource.user"
+        )
+    );
+}
+
+#[test]
+fn a_value_of_another_type_than_declared_is_a_bug() {
+    assert!(act("wrong-type").contains("bug: attribute uid of resource.user is Integer"));
+}
+
+#[test]
+fn a_scope_that_outlives_its_sync_fails_the_sync() {
+    assert!(
+        act("open-after-end").ends_with("bug: 1 scopes are still being written after the sync")
+    );
+}
+
+#[test]
+fn a_scope_name_used_twice_is_a_bug() {
+    assert_eq!(
+        act("twice-named"),
+        "users complete\nbug: scope \"users\" is opened twice in one sync"
+    );
+}
+
+#[test]
+fn records_arrive_as_they_were_written() {
+    let collected = block_on(sync_once::<Scripted>(json!({ "act": "honest" }))).unwrap();
+    let alice = collected.row("user:u1").unwrap();
+    let expected = [
+        ("account_type", Value::Text("human".into())),
+        ("created", Value::Timestamp(Timestamp::UNIX_EPOCH)),
+        ("id", Value::Text("u1".into())),
+        ("login", Value::Text("alice".into())),
+        ("name", Value::Text("Alice".into())),
+        ("parent", Value::Text("group:g1".into())),
+        ("status", Value::Text("active".into())),
+        ("uid", Value::Integer(1000)),
+    ];
+    let expected = expected.map(|(name, value)| (name.to_owned(), value));
+    assert_eq!(alice.values, expected.into_iter().collect());
+    // What is absent takes its place in the columns and has no value.
+    assert_eq!(collected.row("user:u2").unwrap().values.len(), 1);
+    let member = collected.row("entitlement:g1:member").unwrap();
+    assert_eq!(member.values["resource"], Value::Text("group:g1".into()));
+    assert_eq!(member.values["privileged"], Value::Boolean(true));
+    let grant = collected.row("user:u1 -> g1:member").unwrap();
+    assert_eq!(grant.values["expires"], Value::Timestamp(Timestamp::UNIX_EPOCH));
+    assert_eq!(collected.scope("users").unwrap().source_total, Some(2));
+}
+
+#[test]
+fn more_records_than_a_batch_takes_all_arrive_once() {
+    let collected = block_on(sync_once::<Scripted>(json!({ "act": "many" }))).unwrap();
+    let keys: std::collections::HashSet<_> = collected.keys().into_iter().collect();
+    assert_eq!(keys.len(), 10_000);
+    assert_eq!(collected.rows.len(), 10_000);
+}
+
+#[test]
+fn a_wrong_value_is_refused_by_its_path_and_not_repeated() {
+    let config = json!({ "act": "honest", "nested": { "port": "hunter2" } });
+    let error = block_on(sync_once::<Scripted>(config)).unwrap_err();
+    let Error::BadConfig { field, message, .. } = &error else { panic!("{error:?}") };
+    assert_eq!(field, "nested.port");
+    assert_eq!(message, "invalid type: string, expected u16");
+}
+
+#[test]
+fn a_missing_or_unknown_field_is_named_with_its_path() {
+    for (config, field) in
+        [(json!({}), "act"), (json!({ "act": "honest", "nested": { "prot": 1 } }), "nested.prot")]
+    {
+        let error = block_on(sync_once::<Scripted>(config)).unwrap_err();
+        assert!(
+            matches!(&error, Error::BadConfig { field: found, .. } if found == field),
+            "{error:?}"
+        );
+    }
+}
+
+#[test]
+fn a_lookup_answers_key_by_key() {
+    let record_type = "resource.user".to_owned().try_into().unwrap();
+    let key = |id: &str| RecordKey {
+        record_type: cordon_sdk::RecordType::clone(&record_type),
+        id: id.to_owned(),
+        entitlement: String::new(),
+    };
+    let presences = block_on(async {
+        let config = json!({ "act": "honest" });
+        let mut harness = Harness::configured::<Scripted>(&config).await.unwrap();
+        harness.lookup(&[key("u9"), key("u1")]).await.unwrap()
+    });
+    assert_eq!(presences, [Presence::Absent, Presence::Present]);
+}
+
+/// Whether the suite finds fault with an act.
+fn conformance_refuses(case: fn(&serde_json::Value), act: &str) -> bool {
+    let config = json!({ "act": act });
+    std::panic::catch_unwind(|| case(&config)).is_err()
+}
+
+#[test]
+fn a_sync_that_waits_for_its_reader_ends_when_it_is_left() {
+    cordon_sdk::conformance::a_cancelled_sync_ends_at_once::<Scripted>(
+        &json!({ "act": "endless" }),
+    );
+}
+
+#[test]
+fn conformance_refuses_a_sync_that_ignores_its_cancellation() {
+    let begun = Instant::now();
+    let case = cordon_sdk::conformance::a_cancelled_sync_ends_at_once::<Scripted>;
+    assert!(conformance_refuses(case, "ignore-cancel"));
+    assert!(begun.elapsed() < Duration::from_secs(10), "it was not dropped");
+}
+
+#[test]
+fn conformance_refuses_grants_without_principals() {
+    assert!(conformance_refuses(cordon_sdk::conformance::no_grant_dangles::<Scripted>, "many"));
+}
+
+#[test]
+fn a_type_that_is_not_described_is_a_bug() {
+    struct Printers;
+    impl Connector for Printers {
+        type Config = Nested;
+        fn describe() -> Description {
+            Description::new("printers", "1.0.0").reports(User::schema())
+        }
+        async fn open(_: Nested) -> Result<Self, Error> {
+            Ok(Self)
+        }
+        async fn check(&self) -> Result<Vec<String>, Error> {
+            Ok(vec![])
+        }
+        async fn sync(&self, sync: &mut Sync) -> Result<(), Error> {
+            sync.scope("printers").await?.push(Resource::new("printer", "p1")).await
+        }
+    }
+    let error = block_on(sync_once::<Printers>(json!({}))).unwrap_err();
+    assert_eq!(error.to_string(), "resource.printer is not declared in the description");
+}
