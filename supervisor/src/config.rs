@@ -1,0 +1,158 @@
+//! The configuration, read once into plain structs.
+//!
+//! A security service must never run on half of what was written: an unknown key, a wrong type or a
+//! value out of range is an error with file and line, and the configuration in force stays in force.
+//! No key can be set by the environment. Defaults stand here, beside the key that they are for.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use cordon_model::ConnectorName;
+use cordon_validate::Policy;
+
+mod error;
+mod raw;
+mod resolve;
+mod value;
+
+pub(crate) use error::ConfigError;
+
+use crate::schedule::Schedule;
+use crate::unit::Rules;
+
+/// All that was configured.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Config {
+    /// The file that it was read from.
+    pub(crate) path: PathBuf,
+    /// The service itself.
+    pub(crate) daemon: Daemon,
+    /// By name.
+    pub(crate) connectors: BTreeMap<ConnectorName, Connector>,
+    /// By name.
+    pub(crate) sinks: BTreeMap<String, Sink>,
+}
+
+/// The service itself.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Daemon {
+    /// Where all state lives.
+    pub(crate) data_dir: PathBuf,
+    /// Where operators ask.
+    pub(crate) socket: PathBuf,
+    /// Group that may ask, beside root and the service's own user.
+    pub(crate) socket_group: Option<String>,
+    /// Syncs at a time on this host.
+    pub(crate) max_concurrent_syncs: usize,
+    /// Snapshots kept of each connector, the last known good included.
+    pub(crate) keep_last: u32,
+}
+
+/// One connector.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Connector {
+    /// Its name.
+    pub(crate) name: ConnectorName,
+    /// What `use` says.
+    pub(crate) uses: String,
+    /// The program to run.
+    pub(crate) program: PathBuf,
+    /// Arguments of the program; never secret.
+    pub(crate) args: Vec<String>,
+    /// When it syncs.
+    pub(crate) schedule: Schedule,
+    /// For people and selections.
+    pub(crate) labels: BTreeMap<String, String>,
+    /// Its own configuration; secret references are not resolved yet.
+    pub(crate) config: serde_json::Value,
+    /// What its process may use.
+    pub(crate) limits: cordon_sandbox::Limits,
+    /// Whose rights its process has.
+    pub(crate) user: User,
+    /// How long its syncs may take.
+    pub(crate) times: Times,
+    /// Records that one sync may send.
+    pub(crate) records_max: u64,
+    /// What happens after failures.
+    pub(crate) rules: Rules,
+    /// What its syncs are judged by.
+    pub(crate) policy: Policy,
+    /// The last known good is stale beyond this age.
+    pub(crate) freshness: Duration,
+}
+
+/// Whose rights a connector's process has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum User {
+    /// A user id of its own, where the supervisor may switch; reported where it may not.
+    Own,
+    /// The supervisor's.
+    Same,
+    /// This one.
+    Named(String),
+}
+
+/// How long things may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Times {
+    /// A whole sync.
+    pub(crate) sync: Duration,
+    /// Neither records nor progress.
+    pub(crate) stall: Duration,
+    /// Nothing to do before the process is stopped.
+    pub(crate) idle: Duration,
+}
+
+/// Where accepted changes go.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Sink {
+    /// Its name.
+    pub(crate) name: String,
+    /// Connectors whose changes it gets; none = all.
+    pub(crate) from: Option<Vec<ConnectorName>>,
+    /// What it is.
+    pub(crate) kind: SinkKind,
+}
+
+/// What a sink is.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum SinkKind {
+    /// NDJSON in a file.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Bytes before it is rotated.
+        rotate_bytes: u64,
+        /// Rotated files kept.
+        keep: u32,
+    },
+    /// Signed batches over HTTP.
+    Webhook {
+        /// Where to.
+        url: String,
+        /// Reference of the signing secret, see `secrets`.
+        secret: String,
+        /// Changes in one request, at most.
+        batch_max: usize,
+        /// How long one request may take.
+        timeout: Duration,
+    },
+}
+
+impl Sink {
+    /// Whether it gets this connector's changes.
+    pub(crate) fn takes(&self, connector: &ConnectorName) -> bool {
+        self.from.as_ref().is_none_or(|from| from.contains(connector))
+    }
+}
+
+impl Config {
+    /// Reads and checks a file and all that it includes.
+    pub(crate) fn read(path: &Path) -> Result<Self, ConfigError> {
+        resolve::read(path)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,108 @@
+//! `doctor`: what this host gives, and what is wrong with it.
+
+use cordon_wire::v1;
+use tonic::Status;
+
+use super::Service;
+use super::problem::Refusal;
+
+impl Service {
+    pub(super) async fn answer_doctor(&self) -> Result<v1::DoctorResponse, Status> {
+        let mut items = vec![self.config_item(), self.ledger_item().await, self.store_item().await];
+        items.extend(self.host.isolation.items().iter().map(isolation_item));
+        for view in self.host.sinks() {
+            let name = format!("sink {}", view.sink.name);
+            items.push(match view.trouble {
+                None => item(name, "ok", "delivers", ""),
+                Some(trouble) => item(name, "fail", trouble, "see the receiver's own log"),
+            });
+        }
+        Ok(v1::DoctorResponse { items })
+    }
+
+    fn config_item(&self) -> v1::DoctorItem {
+        let config = self.host.loaded().config;
+        let detail = format!(
+            "{}, {} connectors, {} sinks",
+            config.path.display(),
+            config.connectors.len(),
+            config.sinks.len()
+        );
+        match crate::config::Config::read(&config.path) {
+            Ok(now) if now == *config => item("config", "ok", detail, ""),
+            Ok(_) => item(
+                "config",
+                "warn",
+                format!("{detail}; the file has changed since it was loaded"),
+                "take it over with `cordon reload`",
+            ),
+            Err(error) => item("config", "fail", error.to_string(), "the old one stays in force"),
+        }
+    }
+
+    async fn ledger_item(&self) -> v1::DoctorItem {
+        match self.host.ledger.verify_chain().await {
+            Ok(report) => item("evidence", "ok", format!("{} records verified", report.head), ""),
+            Err(error) => item(
+                "evidence",
+                "fail",
+                crate::session::chain(&error),
+                "keep the state directory as it is, and find out who wrote to it",
+            ),
+        }
+    }
+
+    async fn store_item(&self) -> v1::DoctorItem {
+        let free = nix::sys::statvfs::statvfs(&self.host.data_dir())
+            .map(|stat| stat.blocks_available() * stat.fragment_size());
+        let mut damaged = Vec::new();
+        for (name, handle) in self.host.connectors() {
+            let Some(row) = handle.facts().last_good else { continue };
+            let store = self.host.store.clone();
+            let connector = name.clone();
+            let checked = tokio::task::spawn_blocking(move || {
+                let snapshot = store.snapshot(&connector, row.sync)?;
+                store.verify(&snapshot)
+            });
+            let checked = checked.await.map_err(|error| Refusal::failed(error.to_string()));
+            if let Ok(Err(error)) = checked {
+                damaged.push(format!("{name}: {}", crate::session::chain(&error)));
+            }
+        }
+        if !damaged.is_empty() {
+            return item("snapshots", "fail", damaged.join("; "), "restore the file from a backup");
+        }
+        match free {
+            Ok(free) if free < 512 << 20 => {
+                let detail = format!("{} MiB free", free >> 20);
+                item("snapshots", "warn", detail, "free some space; a full disk fails syncs")
+            }
+            Ok(free) => {
+                item("snapshots", "ok", format!("verified, {} MiB free", free >> 20), "")
+            }
+            Err(error) => item("snapshots", "warn", error.to_string(), ""),
+        }
+    }
+}
+
+fn isolation_item(known: &cordon_sandbox::HostItem) -> v1::DoctorItem {
+    if known.available {
+        return item(known.name.clone(), "ok", known.detail.clone(), "");
+    }
+    let detail = format!("{}: {}", known.detail, known.effect_if_missing);
+    item(known.name.clone(), "warn", detail, &known.fix)
+}
+
+fn item(
+    name: impl Into<String>,
+    state: &str,
+    detail: impl Into<String>,
+    fix: &str,
+) -> v1::DoctorItem {
+    v1::DoctorItem {
+        name: name.into(),
+        state: state.into(),
+        detail: detail.into(),
+        fix: fix.into(),
+    }
+}

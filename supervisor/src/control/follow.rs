@@ -1,0 +1,105 @@
+//! `logs` and `events`: what was, and what comes.
+
+use cordon_wire::v1;
+use tokio::sync::{broadcast, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
+
+use super::problem::Refusal;
+use super::{Service, Streamed, detail, render};
+use crate::limits::LOG_LINES;
+use crate::logs::Line;
+
+/// Records or lines shown when nobody says how many.
+const SHOWN: u32 = 20;
+/// Evidence records read at a time.
+const PAGE: u32 = 500;
+
+impl Service {
+    pub(super) fn follow_logs(
+        &self,
+        request: v1::LogsRequest,
+    ) -> Result<Streamed<v1::LogLine>, Status> {
+        let (name, handle) = self.find(&request.connector)?;
+        let logs = handle.view.borrow().logs.clone();
+        let lines = if request.lines == 0 { SHOWN } else { request.lines };
+        let mut follow = logs.follow();
+        let recent = logs.recent((lines as usize).min(LOG_LINES));
+        let (sent, stream) = mpsc::channel(64);
+        let name = name.to_string();
+        tokio::spawn(async move {
+            for line in recent {
+                if sent.send(Ok(log_line(&name, line))).await.is_err() {
+                    return;
+                }
+            }
+            while request.follow {
+                let line = tokio::select! {
+                    () = sent.closed() => return,
+                    line = follow.recv() => line,
+                };
+                match line {
+                    Ok(line) => {
+                        if sent.send(Ok(log_line(&name, line))).await.is_err() {
+                            return;
+                        }
+                    }
+                    Err(broadcast::error::RecvError::Lagged(_)) => {}
+                    Err(broadcast::error::RecvError::Closed) => return,
+                }
+            }
+        });
+        Ok(Box::pin(ReceiverStream::new(stream)))
+    }
+
+    pub(super) async fn follow_events(
+        &self,
+        request: v1::EventsRequest,
+    ) -> Result<Streamed<v1::Event>, Status> {
+        let name = match request.connector.as_str() {
+            "" => None,
+            name => Some(self.find(name)?.0),
+        };
+        let limit = if request.limit == 0 { SHOWN } else { request.limit.min(PAGE) };
+        let mut ear = self.host.bell.listen();
+        let mut known = self.newest_events(name.as_ref(), limit).await?;
+        known.reverse();
+        let mut after = detail::after(known.last());
+        let host = self.host.clone();
+        let (sent, stream) = mpsc::channel(64);
+        tokio::spawn(async move {
+            loop {
+                for event in std::mem::take(&mut known) {
+                    after.0 = event.seq;
+                    if sent.send(Ok(event)).await.is_err() {
+                        return;
+                    }
+                }
+                if !request.follow {
+                    return;
+                }
+                tokio::select! {
+                    () = sent.closed() => return,
+                    () = ear.rung() => {}
+                }
+                match host.ledger.evidence(name.as_ref(), after, PAGE).await {
+                    Ok(rows) => known = rows.iter().map(render::event).collect(),
+                    Err(error) => {
+                        let _ = sent.send(Err(Refusal::from(error).into())).await;
+                        return;
+                    }
+                }
+            }
+        });
+        Ok(Box::pin(ReceiverStream::new(stream)))
+    }
+}
+
+fn log_line(connector: &str, line: Line) -> v1::LogLine {
+    v1::LogLine {
+        time: line.time.as_microsecond(),
+        connector: connector.to_owned(),
+        pid: line.pid,
+        line: line.text,
+    }
+}

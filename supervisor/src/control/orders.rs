@@ -1,0 +1,232 @@
+//! Orders to one connector: sync, start, stop, restart, pause, resume.
+//!
+//! What an operator wants is written down first and told to the connector's task second: an order
+//! that was answered survives every crash, and one that a crash swallowed was not answered.
+
+use cordon_ledger::Wanted;
+use cordon_model::{ConnectorName, SyncNumber};
+use cordon_wire::v1;
+use jiff::Timestamp;
+use tokio::sync::{broadcast, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Status};
+
+use super::problem::Refusal;
+use super::status::{connector_status, progress};
+use super::{Service, Streamed, peer, render};
+use crate::host::Handle;
+use crate::runner::Command;
+
+/// Bytes of a reason, at most.
+const REASON_BYTES_MAX: usize = 1_000;
+/// A pause ends within this many seconds, or by a person.
+const PAUSE_SECONDS_MAX: u64 = 366 * 86_400;
+
+/// A reason that says something and can be shown anywhere.
+pub(super) fn check_reason(reason: &str) -> Result<(), Refusal> {
+    if reason.trim().is_empty() {
+        return Err(Refusal::invalid("CRD-H002", "a reason is needed").hint("say it with --reason"));
+    }
+    if reason.len() > REASON_BYTES_MAX || reason.contains(char::is_control) {
+        let message = format!("a reason is one line of at most {REASON_BYTES_MAX} bytes");
+        return Err(Refusal::invalid("CRD-H002", message));
+    }
+    Ok(())
+}
+
+impl Service {
+    pub(super) fn order_answer(
+        &self,
+        name: &ConnectorName,
+        handle: &Handle,
+        evidence: u64,
+        message: impl Into<String>,
+    ) -> v1::OrderResponse {
+        v1::OrderResponse {
+            evidence,
+            message: message.into(),
+            status: Some(connector_status(name, handle, Timestamp::now())),
+        }
+    }
+
+    async fn want(
+        &self,
+        name: &ConnectorName,
+        handle: &Handle,
+        wanted: Wanted,
+        actor: &str,
+        reason: &str,
+    ) -> Result<u64, Refusal> {
+        let now = Timestamp::now();
+        let ledger = &self.host.ledger;
+        let evidence = ledger.set_wanted(name, wanted.clone(), actor, reason, now).await?;
+        handle.tell(Command::Wanted(wanted)).await;
+        self.host.bell.ring();
+        Ok(evidence.0)
+    }
+
+    pub(super) async fn order_start(
+        &self,
+        request: Request<v1::OrderRequest>,
+    ) -> Result<v1::OrderResponse, Status> {
+        let actor = peer::actor(&request);
+        let (name, handle) = self.find(&request.get_ref().connector)?;
+        let wanted = handle.view.borrow().wanted.clone();
+        match wanted {
+            Wanted::Paused { .. } => Err(Refusal::invalid("CRD-H003", format!("`{name}` is paused"))
+                .hint(format!("end the pause with `cordon resume {name}`"))
+                .into()),
+            Wanted::Run => Ok(self.order_answer(&name, &handle, 0, format!("{name} runs already"))),
+            Wanted::Stopped => {
+                let evidence = self.want(&name, &handle, Wanted::Run, &actor, "started").await?;
+                Ok(self.order_answer(&name, &handle, evidence, format!("{name} started")))
+            }
+        }
+    }
+
+    pub(super) async fn order_stop(
+        &self,
+        request: Request<v1::OrderRequest>,
+    ) -> Result<v1::OrderResponse, Status> {
+        let actor = peer::actor(&request);
+        let (name, handle) = self.find(&request.get_ref().connector)?;
+        let given = request.get_ref().reason.clone();
+        let reason = if given.is_empty() { "stopped".to_owned() } else { given };
+        check_reason(&reason)?;
+        let evidence = self.want(&name, &handle, Wanted::Stopped, &actor, &reason).await?;
+        let message = format!("{name} stopped; what was accepted is still delivered");
+        Ok(self.order_answer(&name, &handle, evidence, message))
+    }
+
+    pub(super) async fn order_pause(
+        &self,
+        request: Request<v1::PauseRequest>,
+    ) -> Result<v1::OrderResponse, Status> {
+        let actor = peer::actor(&request);
+        let order = request.into_inner();
+        let (name, handle) = self.find(&order.connector)?;
+        check_reason(&order.reason)?;
+        if order.seconds > PAUSE_SECONDS_MAX {
+            return Err(Refusal::invalid("CRD-H002", "a pause with an end lasts a year at most").into());
+        }
+        let since = Timestamp::now();
+        let until = (order.seconds > 0)
+            .then(|| since.checked_add(std::time::Duration::from_secs(order.seconds)).ok())
+            .flatten();
+        let wanted =
+            Wanted::Paused { by: actor.clone(), reason: order.reason.clone(), since, until };
+        let evidence = self.want(&name, &handle, wanted, &actor, &order.reason).await?;
+        let message = format!("{name} paused: no sync, no delivery");
+        Ok(self.order_answer(&name, &handle, evidence, message))
+    }
+
+    pub(super) async fn order_resume(
+        &self,
+        request: Request<v1::OrderRequest>,
+    ) -> Result<v1::OrderResponse, Status> {
+        let actor = peer::actor(&request);
+        let (name, handle) = self.find(&request.get_ref().connector)?;
+        let wanted = handle.view.borrow().wanted.clone();
+        if !matches!(wanted, Wanted::Paused { .. }) {
+            return Ok(self.order_answer(&name, &handle, 0, format!("{name} is not paused")));
+        }
+        let evidence = self.want(&name, &handle, Wanted::Run, &actor, "resumed").await?;
+        Ok(self.order_answer(&name, &handle, evidence, format!("{name} resumed")))
+    }
+
+    pub(super) async fn order_restart(
+        &self,
+        request: Request<v1::OrderRequest>,
+    ) -> Result<v1::OrderResponse, Status> {
+        let actor = peer::actor(&request);
+        let (name, handle) = self.find(&request.get_ref().connector)?;
+        let given = request.get_ref().reason.clone();
+        let reason = if given.is_empty() { "restarted".to_owned() } else { given };
+        check_reason(&reason)?;
+        let body = serde_json::json!({ "reason": reason });
+        let told = self
+            .host
+            .ledger
+            .append_event("connector.restarted", Some(&name), &actor, body, Timestamp::now())
+            .await
+            .map_err(Refusal::from)?;
+        self.host.bell.ring();
+        handle.tell(Command::Restart).await;
+        Ok(self.order_answer(&name, &handle, told.0, format!("{name} restarts")))
+    }
+
+    pub(super) async fn order_sync(
+        &self,
+        request: Request<v1::StartSyncRequest>,
+    ) -> Result<Streamed<v1::SyncEvent>, Status> {
+        let order = request.into_inner();
+        let (name, handle) = self.find(&order.connector)?;
+        match &handle.view.borrow().wanted {
+            Wanted::Run => {}
+            Wanted::Paused { by, reason, .. } => {
+                let message = format!("`{name}` is paused by {by}: {reason}");
+                return Err(Refusal::invalid("CRD-H003", message)
+                    .still("its last known good is unchanged")
+                    .hint(format!("end the pause with `cordon resume {name}`"))
+                    .into());
+            }
+            Wanted::Stopped => {
+                return Err(Refusal::invalid("CRD-H003", format!("`{name}` is stopped"))
+                    .hint(format!("start it with `cordon start {name}`"))
+                    .into());
+            }
+        }
+        let finished = self.host.finished.subscribe();
+        // Whoever asks while a sync runs gets the end of that one.
+        if handle.progress.borrow().is_none() {
+            handle.tell(Command::Sync).await;
+        }
+        let (events, stream) = mpsc::channel(16);
+        let service = self.clone();
+        tokio::spawn(async move {
+            let _ = service.tell_of_sync(&name, &handle, finished, order.wait, events).await;
+        });
+        Ok(Box::pin(ReceiverStream::new(stream)))
+    }
+
+    async fn tell_of_sync(
+        &self,
+        name: &ConnectorName,
+        handle: &Handle,
+        mut finished: broadcast::Receiver<(ConnectorName, SyncNumber)>,
+        wait: bool,
+        events: mpsc::Sender<Result<v1::SyncEvent, Status>>,
+    ) -> Result<(), mpsc::error::SendError<Result<v1::SyncEvent, Status>>> {
+        let mut seen = handle.progress.clone();
+        loop {
+            if let Some(progress) = progress(handle) {
+                let event = Some(v1::sync_event::Event::Progress(progress));
+                events.send(Ok(v1::SyncEvent { event })).await?;
+                if !wait {
+                    return Ok(());
+                }
+            }
+            tokio::select! {
+                () = events.closed() => return Ok(()),
+                changed = seen.changed() => if changed.is_err() { return Ok(()) },
+                ended = finished.recv() => match ended {
+                    Ok((who, sync)) if who == *name => {
+                        return events.send(self.end_of_sync(name, sync).await).await;
+                    }
+                    Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
+                    Err(broadcast::error::RecvError::Closed) => return Ok(()),
+                },
+            }
+        }
+    }
+
+    async fn end_of_sync(
+        &self,
+        name: &ConnectorName,
+        sync: SyncNumber,
+    ) -> Result<v1::SyncEvent, Status> {
+        let run = self.host.ledger.run(name, sync).await.map_err(Refusal::from)?;
+        let event = run.map(|run| v1::sync_event::Event::Run(render::run(&run)));
+        Ok(v1::SyncEvent { event })
+    }
+}

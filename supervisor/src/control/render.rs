@@ -1,0 +1,98 @@
+//! Rows of the ledger as messages of the control API.
+
+use cordon_ledger::{EvidenceRow, QuarantinedRow, RunRow};
+use cordon_wire::v1;
+use jiff::Timestamp;
+
+use super::status::counts;
+
+/// A moment for the wire; 0 = never.
+pub(super) fn micros(time: Option<Timestamp>) -> i64 {
+    time.map_or(0, Timestamp::as_microsecond)
+}
+
+/// A finding for the wire.
+pub(super) fn finding(finding: &cordon_model::Finding) -> v1::Finding {
+    v1::Finding {
+        code: finding.code.clone(),
+        severity: finding.severity.as_str().into(),
+        subject: finding.subject.clone(),
+        message: finding.message.clone(),
+        measured: finding.measured,
+        limit: finding.limit,
+        examples: finding.examples.clone(),
+    }
+}
+
+/// A run for the wire.
+pub(super) fn run(row: &RunRow) -> v1::Run {
+    let timing = |phase: &str| row.measured.timings_us.get(phase).copied().unwrap_or_default();
+    let took = row.ended_at.map_or(0, |end| end.duration_since(row.started_at).as_millis());
+    v1::Run {
+        connector: row.connector.to_string(),
+        sync: row.sync.0,
+        outcome: row.outcome.as_str().into(),
+        started_at: row.started_at.as_microsecond(),
+        ended_at: micros(row.ended_at),
+        trigger: row.trigger.clone(),
+        records: row.measured.records,
+        changes: row.changes.map(counts),
+        findings: row.findings.iter().map(finding).collect(),
+        digest: row.digest.clone().unwrap_or_default(),
+        error: row.error.clone().unwrap_or_default(),
+        supervisor_ms: u64::try_from(took).unwrap_or_default(),
+        judge_us: timing("judge"),
+        diff_us: timing("diff"),
+        connector_peak_bytes: row.measured.peak_bytes.unwrap_or_default(),
+        spawn_us: timing("spawn"),
+        decided_by: String::new(),
+        decision_reason: String::new(),
+        commit_us: timing("store_commit") + timing("publish"),
+    }
+}
+
+/// A quarantined sync for the wire.
+pub(super) fn quarantined(row: &QuarantinedRow) -> v1::QuarantinedSync {
+    v1::QuarantinedSync {
+        connector: row.connector.to_string(),
+        sync: row.sync.0,
+        digest: row.digest.clone(),
+        against: row.against.map_or(0, |sync| sync.0),
+        since: row.since.as_microsecond(),
+        findings: row.findings.iter().map(finding).collect(),
+        changes: Some(counts(row.counts)),
+        repeats: u32::try_from(row.repeats).unwrap_or(u32::MAX),
+    }
+}
+
+/// An evidence record for people.
+pub(super) fn event(row: &EvidenceRow) -> v1::Event {
+    v1::Event {
+        seq: row.seq.0,
+        time: row.time.as_microsecond(),
+        connector: row.connector.as_ref().map(ToString::to_string).unwrap_or_default(),
+        kind: row.kind.clone(),
+        actor: row.actor.clone(),
+        message: message(&row.body),
+        hash: row.hash.iter().map(|byte| format!("{byte:02x}")).collect(),
+    }
+}
+
+/// What a record's body says, in one line: its plain fields, digests and empty ones left out.
+fn message(body: &str) -> String {
+    let Ok(serde_json::Value::Object(fields)) = serde_json::from_str(body) else {
+        return body.chars().take(200).collect();
+    };
+    let mut words = Vec::new();
+    for (name, value) in fields {
+        match value {
+            serde_json::Value::String(text) if !text.is_empty() && !name.contains("sha256") => {
+                words.push(format!("{name} {}", text.chars().take(120).collect::<String>()));
+            }
+            serde_json::Value::Number(number) => words.push(format!("{name} {number}")),
+            serde_json::Value::Bool(yes) => words.push(format!("{name} {yes}")),
+            _ => {}
+        }
+    }
+    words.join(", ")
+}

@@ -1,0 +1,218 @@
+//! Opening the state directory: the lock, the ledger, the store, and what a crash left.
+//!
+//! The service never starts on half of its state, and deletes nothing that it cannot read: whatever
+//! is damaged is named, and a person decides.
+
+use std::collections::BTreeMap;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, RwLock};
+
+use anyhow::Context;
+use cordon_ledger::{Ledger, RunOutcome, RunRow};
+use cordon_model::ConnectorName;
+use cordon_sandbox::Launcher;
+use cordon_store::{Snapshot, Store};
+use jiff::Timestamp;
+use nix::fcntl::{Flock, FlockArg};
+use tokio::sync::{Semaphore, broadcast};
+
+use super::{Host, Loaded};
+use crate::bell::Bell;
+use crate::config::Config;
+use crate::faults::Hook;
+use crate::limits;
+use crate::view::Facts;
+
+/// Held as long as this process uses the state directory.
+pub(super) struct StateLock(std::sync::Mutex<Option<Flock<File>>>);
+
+impl StateLock {
+    fn take(dir: &Path) -> anyhow::Result<Self> {
+        let path = dir.join("lock");
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(false).write(true).read(true).mode(0o600);
+        let file = options.open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(mut lock) => {
+                use std::io::Write;
+                lock.set_len(0)?;
+                writeln!(lock, "{}", std::process::id())?;
+                Ok(Self(std::sync::Mutex::new(Some(lock))))
+            }
+            Err((_, nix::errno::Errno::EWOULDBLOCK)) => {
+                let holder = std::fs::read_to_string(&path).unwrap_or_default();
+                anyhow::bail!(
+                    "{} is in use by another cordond (pid {}); nothing was touched\n  hint: stop it \
+                     first, or give this one a data_dir of its own",
+                    dir.display(),
+                    holder.trim()
+                )
+            }
+            Err((_, errno)) => Err(errno).with_context(|| format!("cannot lock {}", path.display())),
+        }
+    }
+
+    pub(super) fn release(&self) {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+    }
+}
+
+/// Opens everything and starts what is configured.
+pub(crate) async fn open(config: Config, faults: Hook) -> anyhow::Result<Arc<Host>> {
+    let dir = config.daemon.data_dir.clone();
+    // A connector with a user id of its own must be able to reach its private folder, and no more.
+    for (folder, mode) in [(dir.clone(), 0o711), (dir.join("work"), 0o711), (dir.join("logs"), 0o700)] {
+        make_dir(&folder, mode)?;
+    }
+    let lock = StateLock::take(&dir)?;
+    let now = Timestamp::now();
+    let ledger = Ledger::open(&dir.join("cordon.db"), now).await.map_err(refused)?;
+    let ledger = ledger.with_faults(faults.clone());
+    let store_dir = dir.join("store");
+    let hook = faults.clone();
+    let store = tokio::task::spawn_blocking(move || Store::open(&store_dir))
+        .await?
+        .map_err(refused)?
+        .with_faults(hook);
+    let tag = tag(&dir);
+    let work_root = dir.join("work");
+    let isolation = Arc::new(cordon_sandbox::Host::probe("cordon"));
+    cordon_sandbox::become_subreaper().context("cannot become the reaper of orphans")?;
+    let parent = cordon_sandbox::CgroupParent::Tag(tag.clone());
+    let swept = cordon_sandbox::sweep_leftovers(&isolation, &parent, &work_root)
+        .context("cannot sweep what an earlier supervisor left")?;
+    if swept != cordon_sandbox::Swept::default() {
+        tracing::warn!(?swept, "swept what an earlier supervisor left");
+    }
+    let launcher = Launcher::start(Host::jail_program()?, isolation.clone())
+        .context("cannot start the launcher's thread")?;
+    let host = Arc::new(Host {
+        store,
+        ledger,
+        launcher,
+        isolation,
+        syncs: Arc::new(Semaphore::new(config.daemon.max_concurrent_syncs)),
+        work_root,
+        tag,
+        faults,
+        bell: Bell::new(),
+        finished: broadcast::channel(limits::EVENTS_IN_FLIGHT).0,
+        started_at: now,
+        config: RwLock::new(Loaded { config: Arc::new(config), at: now }),
+        connectors: RwLock::new(BTreeMap::new()),
+        sinks: RwLock::new(BTreeMap::new()),
+        lock,
+    });
+    host.recover(now).await?;
+    Ok(host)
+}
+
+impl Host {
+    /// Sets right what a crash left between two steps. A clean stop leaves nothing to do here.
+    async fn recover(self: &Arc<Self>, now: Timestamp) -> anyhow::Result<()> {
+        let recovered = self.ledger.recover(now).await?;
+        for (connector, sync) in &recovered.failed {
+            tracing::warn!(%connector, %sync, "the supervisor ended during this sync; it is failed");
+        }
+        self.verify_last_good().await?;
+        self.withdraw_unknown().await?;
+        self.sweep().await?;
+        let version = env!("CARGO_PKG_VERSION");
+        let body = serde_json::json!({ "version": version, "interrupted": recovered.failed.len() });
+        self.ledger.append_event("service.started", None, "cordond", body, now).await?;
+        Ok(())
+    }
+
+    /// Every last known good must be there, with the files that its manifest names.
+    async fn verify_last_good(&self) -> anyhow::Result<()> {
+        for row in self.ledger.all_last_good().await? {
+            let store = self.store.clone();
+            let (connector, sync) = (row.connector.clone(), row.sync);
+            let checked = tokio::task::spawn_blocking(move || {
+                let snapshot = store.snapshot(&connector, sync)?;
+                store.check_files(&snapshot)?;
+                Ok::<Snapshot, cordon_store::ReadError>(snapshot)
+            });
+            let snapshot = checked.await?.map_err(|error| {
+                anyhow::anyhow!(
+                    "the last known good of `{}`, snapshot {}, is damaged: {}\n  still: nothing was \
+                     deleted, and no connector was started\n  hint: restore the file from a backup of {}",
+                    row.connector,
+                    row.sync,
+                    crate::session::chain(&error),
+                    self.data_dir().display()
+                )
+            })?;
+            anyhow::ensure!(
+                *snapshot.digest == *row.digest,
+                "snapshot {} of `{}` has digest {}, the ledger knows it as {}\n  still: nothing was \
+                 deleted, and no connector was started",
+                row.sync,
+                row.connector,
+                snapshot.digest,
+                row.digest
+            );
+        }
+        Ok(())
+    }
+}
+
+impl Host {
+    /// A crash between the store's rename and the ledger's transaction leaves a snapshot that
+    /// nobody was told of; it becomes a candidate again.
+    async fn withdraw_unknown(&self) -> anyhow::Result<()> {
+        let mut known = BTreeMap::new();
+        for row in self.ledger.all_last_good().await? {
+            known.insert(row.connector, row.sync);
+        }
+        let store = self.store.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            for connector in store.connectors()? {
+                while let Some(newest) = store.newest(&connector)?
+                    && known.get(&connector).is_none_or(|sync| *sync < newest)
+                {
+                    tracing::warn!(%connector, sync = %newest, "withdrew a snapshot of an unfinished commit");
+                    store.withdraw(&connector, newest)?;
+                }
+            }
+            Ok::<_, anyhow::Error>(())
+        });
+        done.await?
+    }
+}
+
+/// What the ledger knows of a connector.
+pub(super) async fn facts(ledger: &Ledger, name: &ConnectorName) -> anyhow::Result<Facts> {
+    let last_good = ledger.last_good(name).await?;
+    let last_good_run = match &last_good {
+        Some(row) => ledger.run(name, row.sync).await?,
+        None => None,
+    };
+    let quarantined = ledger.quarantined(Some(name)).await?.into_iter().next();
+    Ok(Facts { last_good, last_good_run, quarantined })
+}
+
+/// Whether the newest run says that syncs fail.
+pub(super) fn failing(newest: Option<&RunRow>) -> Option<(Timestamp, String)> {
+    let run = newest?;
+    let failed = matches!(run.outcome, RunOutcome::Failed | RunOutcome::Rejected);
+    let called_off = run.error.as_deref() == Some("called off");
+    (failed && !called_off).then(|| (run.ended_at.unwrap_or(run.started_at), "SyncFailed".into()))
+}
+
+fn refused(error: impl std::error::Error) -> anyhow::Error {
+    anyhow::anyhow!("{}\n  still: nothing was changed or deleted", crate::session::chain(&error))
+}
+
+fn make_dir(path: &Path, mode: u32) -> anyhow::Result<()> {
+    let made = DirBuilder::new().recursive(true).mode(mode).create(path);
+    made.with_context(|| format!("cannot make the folder {}", path.display()))
+}
+
+/// A short name for a state directory, the same at every start.
+fn tag(dir: &Path) -> String {
+    let path: PathBuf = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
+    blake3::hash(path.as_os_str().as_encoded_bytes()).to_hex()[..12].to_owned()
+}

@@ -1,0 +1,105 @@
+//! From one configuration to the next: only what differs is touched.
+
+use std::sync::{Arc, PoisonError};
+
+use cordon_ledger::Wanted;
+use jiff::Timestamp;
+
+use super::{Host, Loaded};
+use crate::config::Config;
+use crate::runner::Command;
+
+/// What a reload did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Reloaded {
+    /// Connectors and sinks that are new.
+    pub(crate) added: Vec<String>,
+    /// Those that are gone. Their snapshots and evidence stay.
+    pub(crate) removed: Vec<String>,
+    /// Those that were restarted because they changed.
+    pub(crate) changed: Vec<String>,
+    /// The evidence record that says so.
+    pub(crate) evidence: u64,
+}
+
+impl Host {
+    /// Reads the configuration again and takes it over whole, or not at all.
+    pub(crate) async fn reload(self: &Arc<Self>, actor: &str) -> anyhow::Result<Reloaded> {
+        let running = self.loaded().config;
+        let config = Config::read(&running.path)?;
+        anyhow::ensure!(
+            config.daemon.data_dir == running.daemon.data_dir
+                && config.daemon.socket == running.daemon.socket,
+            "data_dir and socket cannot change while the service runs; restart it"
+        );
+        let mut done = self.apply(Arc::new(config)).await?;
+        let body = serde_json::json!({
+            "added": done.added, "removed": done.removed, "changed": done.changed,
+        });
+        let told = self.ledger.append_event("config.reloaded", None, actor, body, Timestamp::now());
+        done.evidence = told.await?.0;
+        self.bell.ring();
+        Ok(done)
+    }
+
+    /// Steers towards a configuration.
+    pub(crate) async fn apply(self: &Arc<Self>, config: Arc<Config>) -> anyhow::Result<Reloaded> {
+        let mut done = Reloaded::default();
+        {
+            let mut loaded = self.config.write().unwrap_or_else(PoisonError::into_inner);
+            *loaded = Loaded { config: config.clone(), at: Timestamp::now() };
+        }
+        let wanted = self.ledger.wanted().await?;
+        let running = self.connectors();
+        for name in running.keys().filter(|name| !config.connectors.contains_key(*name)) {
+            self.stop_connector(name).await;
+            done.removed.push(name.to_string());
+        }
+        for (name, connector) in &config.connectors {
+            match running.get(name) {
+                None => {
+                    let wanted = wanted.get(name).cloned().unwrap_or(Wanted::Run);
+                    self.start_connector(Arc::new(connector.clone()), wanted).await?;
+                    done.added.push(name.to_string());
+                }
+                Some(handle) if *handle.view.borrow().connector != *connector => {
+                    done.changed.push(name.to_string());
+                }
+                Some(_) => {}
+            }
+        }
+        for (name, connector) in &config.connectors {
+            if done.changed.contains(&name.to_string())
+                && let Some(handle) = running.get(name)
+            {
+                handle.tell(Command::Reconfigure(Arc::new(connector.clone()))).await;
+            }
+        }
+        self.apply_sinks(&config, &mut done).await;
+        Ok(done)
+    }
+
+    async fn apply_sinks(self: &Arc<Self>, config: &Config, done: &mut Reloaded) {
+        let running = self.sinks();
+        for view in &running {
+            match config.sinks.get(&view.sink.name) {
+                Some(sink) if *sink == *view.sink => {}
+                Some(sink) => {
+                    self.stop_sink(&sink.name).await;
+                    self.start_sink(sink.clone());
+                    done.changed.push(sink.name.clone());
+                }
+                None => {
+                    self.stop_sink(&view.sink.name).await;
+                    done.removed.push(view.sink.name.clone());
+                }
+            }
+        }
+        for (name, sink) in &config.sinks {
+            if !running.iter().any(|view| view.sink.name == *name) {
+                self.start_sink(sink.clone());
+                done.added.push(name.clone());
+            }
+        }
+    }
+}

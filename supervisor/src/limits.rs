@@ -1,0 +1,40 @@
+//! Every bound that holds the supervisor together, in one place.
+//!
+//! What crosses a process border arrives faster than anyone reads it, or never. Each queue has an
+//! end, each wait a deadline; they stand here so that they can be weighed against each other.
+
+use std::time::Duration;
+
+/// Orders that may wait for one connector's task.
+pub(crate) const COMMANDS: usize = 64;
+/// Batches between the stream and the thread that stages them: 16 of at most 4 MiB.
+pub(crate) const BATCHES_IN_FLIGHT: usize = 16;
+/// Evidence records that a slow follower of events may lag behind.
+pub(crate) const EVENTS_IN_FLIGHT: usize = 256;
+/// Changes in one delivery to a sink, at most.
+pub(crate) const DELIVERY_BATCH_MAX: usize = 500;
+/// Scopes that one sync may open.
+pub(crate) const SCOPES_MAX: u32 = 1_000_000;
+/// Lines of a connector's output kept in memory.
+pub(crate) const LOG_LINES: usize = 1_000;
+/// Bytes of one line of a connector's output; the rest of the line is dropped and counted.
+pub(crate) const LOG_LINE_BYTES: usize = 4_096;
+/// Lines a second that one connector may write; the rest is dropped and counted.
+pub(crate) const LOG_LINES_PER_SECOND: u32 = 200;
+/// Bytes of a connector's log file before it is rotated.
+pub(crate) const LOG_FILE_BYTES: u64 = 8 * 1024 * 1024;
+
+/// From spawn to an answered `Configure`.
+pub(crate) const START_TIMEOUT: Duration = Duration::from_secs(10);
+/// From `SIGTERM` at the supervisor to the end of running syncs.
+pub(crate) const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(20);
+/// A connector's failures are forgotten after it ran well for so long.
+pub(crate) const BREAKER_WINDOW: Duration = Duration::from_secs(600);
+/// How long an open breaker stays open without a person.
+pub(crate) const BREAKER_OPEN: Duration = Duration::from_secs(900);
+/// How often the main loop proves that it goes round.
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(1);
+/// How often retention and the sweep run.
+pub(crate) const HOUSEKEEPING: Duration = Duration::from_secs(600);
+/// A sink that has nothing to do looks again after this, even when nobody rang.
+pub(crate) const OUTBOX_POLL: Duration = Duration::from_secs(5);

@@ -1,0 +1,195 @@
+//! `cordond`, the supervisor: runs identity connectors as isolated processes and lets nothing that
+//! they report change anyone's access until the sync that reported it is shown to be complete,
+//! current and plausible.
+//!
+//! Only this file knows the process that it is: arguments, signals, exit codes, the service manager.
+
+mod bell;
+mod config;
+mod control;
+mod faults;
+mod gate;
+mod host;
+mod limits;
+mod logs;
+mod outbox;
+mod process;
+mod runner;
+mod schedule;
+mod secrets;
+mod session;
+mod trust;
+mod unit;
+mod view;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Parser;
+use sd_notify::NotifyState;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use config::Config;
+use host::Host;
+
+/// What `cordond` ends with when no restart can help; the unit file says so to systemd.
+const EXIT_CONFIG: u8 = 78;
+
+/// Runs identity connectors as isolated processes behind one gate.
+#[derive(Parser)]
+#[command(name = "cordond", version, about)]
+struct Args {
+    /// The configuration.
+    #[arg(long, env = "CORDON_CONFIG", default_value = "/etc/cordon/cordon.toml")]
+    config: PathBuf,
+    /// Check the configuration and end.
+    #[arg(long)]
+    check: bool,
+    /// For development and drills: honours CORDON_FAULT.
+    #[arg(long)]
+    dev: bool,
+    /// List the points at which a drill may end the supervisor, and end.
+    #[arg(long, hide = true)]
+    fault_points: bool,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    if args.fault_points {
+        say(&faults::all_points().collect::<Vec<_>>().join("\n"));
+        return ExitCode::SUCCESS;
+    }
+    let config = match Config::read(&args.config) {
+        Ok(config) => config,
+        Err(error) => {
+            complain(&format!("error: {error}"));
+            return ExitCode::from(if args.check { 2 } else { EXIT_CONFIG });
+        }
+    };
+    if args.check {
+        say(&summary(&config));
+        return ExitCode::SUCCESS;
+    }
+    log_to_stderr();
+    // Two TLS libraries may be linked in; the one that is meant is named before the first use.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            complain(&format!("error: cannot start: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    let ended = runtime.block_on(run(config, args.dev));
+    runtime.shutdown_timeout(Duration::from_secs(2));
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&format!("error: {error:#}"));
+            ExitCode::from(EXIT_CONFIG)
+        }
+    }
+}
+
+async fn run(config: Config, dev: bool) -> anyhow::Result<()> {
+    let faults = match std::env::var("CORDON_FAULT") {
+        Ok(order) if dev => faults::from_order(&order)?,
+        _ => faults::none(),
+    };
+    let socket = config.daemon.socket.clone();
+    let group = config.daemon.socket_group.clone();
+    let config = Arc::new(config);
+    let host = host::open((*config).clone(), faults).await?;
+    let listener = control::bind(&socket, group.as_deref())?;
+    host.apply(config.clone()).await?;
+    let stop = CancellationToken::new();
+    let served = tokio::spawn(control::serve(host.clone(), listener, stop.clone()));
+    tracing::info!(
+        socket = %socket.display(),
+        connectors = config.connectors.len(),
+        "cordond is ready"
+    );
+    let _ = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status("ready")]);
+    watch(&host).await?;
+    let _ = sd_notify::notify(&[NotifyState::Stopping]);
+    tracing::info!("stopping");
+    host.shut_down().await;
+    stop.cancel();
+    let _ = tokio::time::timeout(Duration::from_secs(2), served).await;
+    let _ = std::fs::remove_file(&socket);
+    Ok(())
+}
+
+/// The main loop: signals, retention, and the proof to the service manager that work goes on.
+async fn watch(host: &Arc<Host>) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    let mut heartbeat = tokio::time::interval(limits::HEARTBEAT);
+    let mut housekeeping = tokio::time::interval(limits::HOUSEKEEPING);
+    housekeeping.tick().await;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            _ = hang_up.recv() => match host.reload("signal HUP").await {
+                Ok(done) => tracing::info!(?done, "configuration reloaded"),
+                Err(error) => tracing::error!(
+                    error = format!("{error:#}"),
+                    "the running configuration was not changed"
+                ),
+            },
+            _ = heartbeat.tick() => {
+                // The ledger answers, so the parts that a sync needs go round.
+                host.ledger.evidence_head().await?;
+                let _ = sd_notify::notify(&[NotifyState::Watchdog]);
+            }
+            _ = housekeeping.tick() => if let Err(error) = host.sweep().await {
+                tracing::warn!(error = format!("{error:#}"), "the sweep did not finish");
+            },
+        }
+    }
+}
+
+fn summary(config: &Config) -> String {
+    let mut lines = vec![format!(
+        "{}: {} connectors, {} sinks",
+        config.path.display(),
+        config.connectors.len(),
+        config.sinks.len()
+    )];
+    for connector in config.connectors.values() {
+        lines.push(format!(
+            "  connector {}  use {}  {}",
+            connector.name,
+            connector.uses,
+            connector.schedule.describe()
+        ));
+    }
+    for sink in config.sinks.values() {
+        lines.push(format!("  sink {}", sink.name));
+    }
+    lines.join("\n")
+}
+
+fn log_to_stderr() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("CORDON_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .init();
+}
+
+fn say(text: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+fn complain(text: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "{text}");
+}

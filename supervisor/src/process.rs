@@ -1,0 +1,340 @@
+//! One running connector: its process, its channel, and what it said of itself.
+//!
+//! Started on demand, spoken to over the one socket that it inherited, and never believed before its
+//! answer was measured. However it ends, its death is told once, by the sandbox, with the true cause.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use cordon_model::RecordSchema;
+use cordon_sandbox::{
+    CgroupParent, Death, JailReport, KillReason, Killer, LaunchSpec, Launcher, RunAs, SpawnError,
+};
+use cordon_wire::v1::connector_client::ConnectorClient;
+use cordon_wire::{MESSAGE_BYTES_MAX, PROTOCOL, v1};
+use hyper_util::rt::TokioIo;
+use tokio::net::UnixStream;
+use tokio::sync::watch;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::config;
+use crate::limits::START_TIMEOUT;
+use crate::logs::Logs;
+use crate::secrets::{self, SecretError};
+use crate::view::Ran;
+
+/// Why a connector did not start.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    /// A secret has no value.
+    #[error("cannot resolve a secret of its configuration: {}", crate::session::chain(.0))]
+    Secret(#[source] SecretError),
+    /// The user is not known.
+    #[error("isolation.user names {0:?}, which this host does not know")]
+    User(String),
+    /// The sandbox could not start it.
+    #[error("cannot start {program}: {}", crate::session::chain(.source))]
+    Spawn {
+        /// The program.
+        program: String,
+        /// Why.
+        source: SpawnError,
+    },
+    /// It did not answer in time.
+    #[error("no answer within {} of its start", crate::schedule::in_words(*.0))]
+    Timeout(Duration),
+    /// It died before it answered.
+    #[error("the connector {} before it was ready", .0.cause)]
+    Died(Death),
+    /// It answered with an error.
+    #[error("{call} failed: {}", .error.message)]
+    Refused {
+        /// Which call.
+        call: &'static str,
+        /// What it said.
+        error: Box<v1::Error>,
+    },
+    /// It speaks another protocol.
+    #[error("it speaks protocol {min} to {max}, this build {PROTOCOL}")]
+    Version {
+        /// The oldest that it speaks.
+        min: u32,
+        /// The newest.
+        max: u32,
+    },
+    /// What it says of itself cannot be believed.
+    #[error("what it announces is malformed: {0}")]
+    Schema(#[from] cordon_wire::describe::WireSchemaError),
+}
+
+/// What a connector said of itself.
+#[derive(Debug, Clone)]
+pub(crate) struct Announced {
+    /// Name of the program.
+    pub(crate) name: String,
+    /// Its version.
+    pub(crate) version: String,
+    /// What it can report.
+    pub(crate) schemas: Vec<RecordSchema>,
+}
+
+/// One running connector.
+#[derive(Clone)]
+pub(crate) struct Process {
+    client: ConnectorClient<Channel>,
+    killer: Killer,
+    death: watch::Receiver<Option<Death>>,
+    /// Its process id.
+    pub(crate) pid: u32,
+    /// The isolation in force.
+    pub(crate) report: Arc<JailReport>,
+    /// What it said of itself.
+    pub(crate) announced: Arc<Announced>,
+    /// BLAKE3 of the program, in hex.
+    pub(crate) digest: Arc<str>,
+    /// From spawn to the answer of `Configure`.
+    pub(crate) ready_after: Duration,
+}
+
+/// What starting one needs.
+pub(crate) struct Start<'a> {
+    /// How it is configured.
+    pub(crate) connector: &'a config::Connector,
+    /// Who starts it.
+    pub(crate) launcher: &'a Launcher,
+    /// Where private folders are made.
+    pub(crate) work_root: &'a std::path::Path,
+    /// Names this state directory among all on the host.
+    pub(crate) tag: &'a str,
+    /// Where its output goes.
+    pub(crate) logs: Arc<Logs>,
+    /// Told when and why it died.
+    pub(crate) on_spawn: watch::Sender<Option<Killer>>,
+}
+
+impl Start<'_> {
+    /// Starts the process and waits until it is ready.
+    pub(crate) async fn run(self) -> Result<Process, StartError> {
+        let began = Instant::now();
+        let configuration =
+            secrets::resolve_all(&self.connector.config).map_err(StartError::Secret)?;
+        let digest = digest_of(&self.connector.program).await;
+        let spec = self.spec()?;
+        let mut jailed = self.launcher.spawn(spec).await.map_err(|source| StartError::Spawn {
+            program: self.connector.program.display().to_string(),
+            source,
+        })?;
+        self.on_spawn.send_replace(Some(jailed.killer()));
+        let pid = jailed.pid();
+        let report = Arc::new(jailed.report().clone());
+        if let Some(output) = jailed.take_output() {
+            tokio::spawn(self.logs.clone().capture(pid, output));
+        }
+        let killer = jailed.killer();
+        let channel = jailed.take_channel();
+        let (told, death) = watch::channel(None);
+        tokio::spawn(async move {
+            let cause = jailed.wait().await;
+            told.send_replace(Some(cause));
+        });
+        let answer = tokio::time::timeout(START_TIMEOUT, handshake(channel, &configuration));
+        let mut dead = death.clone();
+        let answered = tokio::select! {
+            answered = answer => answered,
+            _ = dead.wait_for(Option::is_some) => {
+                let cause = death.borrow().clone();
+                return Err(cause.map_or(StartError::Timeout(START_TIMEOUT), StartError::Died));
+            }
+        };
+        match answered {
+            Ok(Ok((client, announced))) => Ok(Process {
+                client,
+                killer,
+                death,
+                pid,
+                report,
+                announced: Arc::new(announced),
+                digest: digest.into(),
+                ready_after: began.elapsed(),
+            }),
+            Ok(Err(error)) => Err(told_by_death(error, &death).await),
+            Err(_) => {
+                killer.kill(KillReason::StartTimeout);
+                Err(StartError::Timeout(START_TIMEOUT))
+            }
+        }
+    }
+
+    fn spec(&self) -> Result<LaunchSpec, StartError> {
+        Ok(LaunchSpec {
+            name: self.connector.name.to_string(),
+            program: self.connector.program.clone(),
+            args: self.connector.args.clone(),
+            env: Vec::new(),
+            limits: self.connector.limits.clone(),
+            run_as: run_as(self.connector, self.tag)?,
+            work_root: self.work_root.to_owned(),
+            cgroup: CgroupParent::Tag(self.tag.to_owned()),
+        })
+    }
+}
+
+/// User ids of connectors begin here; the range is one that distributions leave free.
+const OWN_UIDS: std::ops::Range<u32> = 61_200..65_000;
+
+fn run_as(connector: &config::Connector, tag: &str) -> Result<RunAs, StartError> {
+    if !nix::unistd::geteuid().is_root() {
+        return Ok(RunAs::Same);
+    }
+    match &connector.user {
+        config::User::Same => Ok(RunAs::Same),
+        config::User::Own => {
+            // The same connector always gets the same id, two hardly ever share one.
+            let name = format!("{tag}/{}", connector.name);
+            let hash = blake3::hash(name.as_bytes());
+            let bytes = [hash.as_bytes()[0], hash.as_bytes()[1], 0, 0];
+            let uid = OWN_UIDS.start + u32::from_le_bytes(bytes) % OWN_UIDS.len() as u32;
+            Ok(RunAs::Own { uid, gid: uid })
+        }
+        config::User::Named(name) => match nix::unistd::User::from_name(name) {
+            Ok(Some(user)) if user.uid.is_root() => Ok(RunAs::Same),
+            Ok(Some(user)) => Ok(RunAs::Own { uid: user.uid.as_raw(), gid: user.gid.as_raw() }),
+            Ok(None) | Err(_) => Err(StartError::User(name.clone())),
+        },
+    }
+}
+
+async fn digest_of(program: &std::path::Path) -> String {
+    let program = program.to_owned();
+    let hashed = tokio::task::spawn_blocking(move || {
+        let mut hasher = blake3::Hasher::new();
+        std::io::copy(&mut std::fs::File::open(program)?, &mut hasher)?;
+        Ok::<_, std::io::Error>(hasher.finalize().to_hex().to_string())
+    });
+    // The spawn that follows fails with a better word when the program cannot be read.
+    hashed.await.ok().and_then(Result::ok).unwrap_or_default()
+}
+
+async fn handshake(
+    channel: Option<std::os::unix::net::UnixStream>,
+    configuration: &serde_json::Value,
+) -> Result<(ConnectorClient<Channel>, Announced), StartError> {
+    let refused = |call, error: v1::Error| StartError::Refused { call, error: Box::new(error) };
+    let broken = |error: &dyn std::error::Error| v1::Error {
+        kind: v1::ErrorKind::Bug.into(),
+        message: crate::session::chain(error),
+        ..Default::default()
+    };
+    let channel = connect(channel).await.map_err(|error| refused("connect", broken(&*error)))?;
+    let mut client = ConnectorClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let described = client
+        .describe(v1::DescribeRequest {})
+        .await
+        .map_err(|status| refused("Describe", cordon_wire::error::error_from_status(&status)))?
+        .into_inner();
+    let (min, max) = (described.protocol_min, described.protocol_max);
+    if !(min..=max).contains(&PROTOCOL) {
+        return Err(StartError::Version { min, max });
+    }
+    let announced = Announced {
+        name: shorten(&described.name),
+        version: shorten(&described.version),
+        schemas: cordon_wire::describe::schemas_from_wire(&described.schemas)?,
+    };
+    let request =
+        v1::ConfigureRequest { protocol: PROTOCOL, configuration: configuration.to_string() };
+    client
+        .configure(request)
+        .await
+        .map_err(|status| refused("Configure", cordon_wire::error::error_from_status(&status)))?;
+    Ok((client, announced))
+}
+
+/// One HTTP/2 connection over the inherited socket; there is nothing to dial again when it breaks.
+async fn connect(
+    channel: Option<std::os::unix::net::UnixStream>,
+) -> Result<Channel, Box<dyn std::error::Error + Send + Sync>> {
+    let stream = channel.ok_or("the channel was taken already")?;
+    stream.set_nonblocking(true)?;
+    let mut stream = Some(UnixStream::from_std(stream)?);
+    let connector = tower::service_fn(move |_: http::Uri| {
+        let stream = stream.take().ok_or_else(|| std::io::Error::other("the channel is closed"));
+        async move { stream.map(TokioIo::new) }
+    });
+    let channel = Endpoint::from_static("http://connector.invalid")
+        // Ten million grants pass here; small windows would cost a round trip every 64 KiB.
+        .initial_stream_window_size(4 * 1024 * 1024)
+        .initial_connection_window_size(8 * 1024 * 1024)
+        .http2_keep_alive_interval(Duration::from_secs(10))
+        .keep_alive_timeout(Duration::from_secs(30))
+        .keep_alive_while_idle(true)
+        .connect_with_connector(connector)
+        .await?;
+    Ok(channel)
+}
+
+fn shorten(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(100).collect()
+}
+
+async fn told_by_death(error: StartError, death: &watch::Receiver<Option<Death>>) -> StartError {
+    let plain = matches!(&error, StartError::Refused { error, .. }
+        if matches!(error.kind(), v1::ErrorKind::Bug | v1::ErrorKind::Unavailable));
+    match if plain { wait_for(death.clone()).await } else { None } {
+        Some(cause) => StartError::Died(cause),
+        None => error,
+    }
+}
+
+async fn wait_for(mut death: watch::Receiver<Option<Death>>) -> Option<Death> {
+    let told = tokio::time::timeout(Duration::from_millis(500), death.wait_for(Option::is_some));
+    told.await.ok()?.ok()?.clone()
+}
+
+impl Process {
+    /// A client of its service.
+    pub(crate) fn client(&self) -> ConnectorClient<Channel> {
+        self.client.clone()
+    }
+
+    /// How it died, if it did.
+    pub(crate) fn death(&self) -> Option<Death> {
+        self.death.borrow().clone()
+    }
+
+    /// How it died; waits a moment, since a broken channel is seen before the death behind it.
+    pub(crate) async fn death_soon(&self) -> Option<Death> {
+        wait_for(self.death.clone()).await
+    }
+
+    /// Waits until it and all its children are gone.
+    pub(crate) async fn gone(&self) -> Option<Death> {
+        let mut death = self.death.clone();
+        death.wait_for(Option::is_some).await.ok()?.clone()
+    }
+
+    /// What there is to say of it to people.
+    pub(crate) fn facts(&self) -> Ran {
+        Ran {
+            announced: self.announced.clone(),
+            report: self.report.clone(),
+            digest: self.digest.clone(),
+        }
+    }
+
+    /// The most memory that it used so far, in bytes.
+    pub(crate) fn memory_peak_bytes(&self) -> Option<u64> {
+        if let Some(death) = self.death() {
+            return death.memory_peak_bytes;
+        }
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let kib: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+        kib.checked_mul(1024)
+    }
+
+    /// Ends it and all its children, at once.
+    pub(crate) fn kill(&self, reason: KillReason) {
+        self.killer.kill(reason);
+    }
+}

@@ -1,0 +1,184 @@
+//! The two things that a connector's task may be busy with: a start, and a sync.
+//!
+//! A job is called off by its token, never dropped, so that what it began to write down is written
+//! down whole.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use cordon_model::SyncNumber;
+use cordon_sandbox::{KillReason, Killer};
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Connector;
+use crate::gate::{Decision, Gate, GateError};
+use crate::host::Host;
+use crate::logs::Logs;
+use crate::process::{Process, Start, StartError};
+use crate::session::{Progress, Session, SessionError};
+use crate::unit::Trigger;
+
+/// What a task is busy with.
+pub(super) type Job = Pin<Box<dyn Future<Output = Done> + Send>>;
+
+/// A job that came to its end.
+pub(super) struct Done {
+    /// The sync that it was for; none when it ended before one was begun.
+    pub(super) sync: Option<SyncNumber>,
+    /// Held as long as the sync lasts.
+    pub(super) permit: Option<OwnedSemaphorePermit>,
+    /// How it ended.
+    pub(super) end: End,
+}
+
+/// How a job ended.
+pub(super) enum End {
+    /// The process is ready.
+    Ready(Process),
+    /// There is a verdict.
+    Decided(Decision),
+    /// It failed.
+    Failed(Fault),
+}
+
+/// Why a job failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Fault {
+    /// The process did not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// There is no candidate.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// There is a candidate, and no verdict could be written down.
+    #[error(transparent)]
+    Gate(#[from] GateError),
+    /// An order came between.
+    #[error("called off")]
+    CalledOff,
+}
+
+/// What both jobs need.
+pub(super) struct Errand {
+    pub(super) host: Arc<Host>,
+    pub(super) connector: Arc<Connector>,
+    pub(super) trigger: Trigger,
+    pub(super) cancel: CancellationToken,
+    pub(super) permit: Option<OwnedSemaphorePermit>,
+    pub(super) sync: Option<SyncNumber>,
+}
+
+impl Errand {
+    /// Waits for its turn on this host, then numbers the sync.
+    async fn begin(&mut self) -> Result<SyncNumber, Fault> {
+        if self.permit.is_none() {
+            let turn = self.host.syncs.clone().acquire_owned();
+            self.permit = tokio::select! {
+                permit = turn => permit.ok(),
+                () = self.cancel.cancelled() => return Err(Fault::CalledOff),
+            };
+        }
+        let sync = match self.sync {
+            Some(sync) => sync,
+            None => Gate::new(&self.host, &self.connector).begin(self.trigger).await?,
+        };
+        self.sync = Some(sync);
+        Ok(sync)
+    }
+
+    fn done(self, end: Result<End, Fault>) -> Done {
+        let end = end.unwrap_or_else(End::Failed);
+        Done { sync: self.sync, permit: self.permit, end }
+    }
+
+    /// Starts the process.
+    pub(super) async fn start(
+        mut self,
+        logs: Arc<Logs>,
+        on_spawn: watch::Sender<Option<Killer>>,
+    ) -> Done {
+        let started = match self.begin().await {
+            Ok(_) => self.launch(logs, on_spawn).await.map(End::Ready),
+            Err(fault) => Err(fault),
+        };
+        self.done(started)
+    }
+
+    async fn launch(
+        &self,
+        logs: Arc<Logs>,
+        on_spawn: watch::Sender<Option<Killer>>,
+    ) -> Result<Process, Fault> {
+        let start = Start {
+            connector: &self.connector,
+            launcher: &self.host.launcher,
+            work_root: &self.host.work_root,
+            tag: &self.host.tag,
+            logs,
+            on_spawn,
+        };
+        tokio::select! {
+            started = start.run() => Ok(started?),
+            () = self.cancel.cancelled() => Err(Fault::CalledOff),
+        }
+    }
+
+    /// Syncs, and brings what came to a verdict.
+    pub(super) async fn sync(
+        mut self,
+        process: Process,
+        progress: watch::Sender<Option<(SyncNumber, Progress)>>,
+    ) -> Done {
+        let decided = match self.begin().await {
+            Ok(sync) => self.read_and_judge(sync, &process, &progress).await.map(End::Decided),
+            Err(fault) => Err(fault),
+        };
+        progress.send_replace(None);
+        self.done(decided)
+    }
+
+    async fn read_and_judge(
+        &self,
+        sync: SyncNumber,
+        process: &Process,
+        progress: &watch::Sender<Option<(SyncNumber, Progress)>>,
+    ) -> Result<Decision, Fault> {
+        let gate = Gate::new(&self.host, &self.connector);
+        let starting = Progress { phase: "starting".into(), ..Progress::default() };
+        progress.send_replace(Some((sync, starting)));
+        let (staging, last_good) = gate.stage(sync, process).await?;
+        let session = Session {
+            sync,
+            times: self.connector.times,
+            records_max: self.connector.records_max,
+            cancel: self.cancel.clone(),
+            progress: progress.clone(),
+            faults: self.host.faults.clone(),
+        };
+        let read = session.run(process, staging, last_good.clone()).await;
+        if let Some(reason) = read.as_ref().err().and_then(why_kill) {
+            process.kill(reason);
+        }
+        let outcome = read?;
+        if self.cancel.is_cancelled() {
+            return Err(Fault::CalledOff);
+        }
+        // From here on nothing calls it off: a verdict that is being written down is written whole.
+        Ok(gate.decide(sync, outcome, last_good, process).await?)
+    }
+}
+
+/// Which ends of a session leave a process that nobody should talk to again.
+fn why_kill(error: &SessionError) -> Option<KillReason> {
+    match error {
+        SessionError::Protocol(_) => Some(KillReason::Protocol),
+        SessionError::Stalled(_) => Some(KillReason::Stalled),
+        SessionError::TimedOut(_) => Some(KillReason::Timeout),
+        SessionError::Cancelled => Some(KillReason::Requested),
+        SessionError::Source(_)
+        | SessionError::Died(_)
+        | SessionError::Stage(_)
+        | SessionError::StagingLost => None,
+    }
+}

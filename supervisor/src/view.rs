@@ -1,0 +1,126 @@
+//! How a connector stands, for whoever asks. Written by its task, read without asking it: status
+//! answers while every task is busy.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cordon_ledger::{QuarantinedRow, RunRow, SnapshotRow, Wanted};
+use cordon_sandbox::JailReport;
+use jiff::Timestamp;
+
+use crate::config::Connector;
+use crate::logs::Logs;
+use crate::process::Announced;
+use crate::trust::{self, Trusted};
+use crate::unit::{Hold, Phase, Unit};
+
+/// How a connector's task stands.
+#[derive(Clone)]
+pub(crate) struct View {
+    /// How it is configured.
+    pub(crate) connector: Arc<Connector>,
+    /// What an operator wants of it.
+    pub(crate) wanted: Wanted,
+    /// What its state machine knows.
+    pub(crate) unit: Unit,
+    /// The state machine's time.
+    pub(crate) unit_time: Duration,
+    /// When it is due.
+    pub(crate) next_sync: Option<Timestamp>,
+    /// Its process, while there is one.
+    pub(crate) pid: Option<u32>,
+    /// Restarts that operators ordered.
+    pub(crate) restarts: u32,
+    /// What ran last.
+    pub(crate) ran: Option<Ran>,
+    /// Since when syncs fail, and why in one word.
+    pub(crate) failing: Option<(Timestamp, String)>,
+    /// How the last process died.
+    pub(crate) last_death: Option<String>,
+    /// What it printed.
+    pub(crate) logs: Arc<Logs>,
+}
+
+/// A process that ran, or runs.
+#[derive(Clone)]
+pub(crate) struct Ran {
+    /// What it said of itself.
+    pub(crate) announced: Arc<Announced>,
+    /// The isolation in force.
+    pub(crate) report: Arc<JailReport>,
+    /// BLAKE3 of the program, in hex.
+    pub(crate) digest: Arc<str>,
+}
+
+/// What the ledger knows of a connector, as it was last read.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Facts {
+    /// The last known good.
+    pub(crate) last_good: Option<SnapshotRow>,
+    /// The run that made it.
+    pub(crate) last_good_run: Option<RunRow>,
+    /// The sync that waits for a person.
+    pub(crate) quarantined: Option<QuarantinedRow>,
+}
+
+impl View {
+    /// The state of its process in one word.
+    pub(crate) fn runtime(&self) -> &'static str {
+        match (self.unit.phase, self.unit.hold, &self.wanted) {
+            (Phase::Starting, _, _) => "starting",
+            (Phase::Syncing(_), _, _) => "syncing",
+            (Phase::Stopping, _, _) => "stopping",
+            (_, _, Wanted::Paused { .. }) => "paused",
+            (_, _, Wanted::Stopped) => "stopped",
+            (_, Some(Hold::CrashLoop { .. } | Hold::Misconfigured), _) => "crash-loop",
+            (_, Some(Hold::BackingOff { .. }), _) => "backing-off",
+            (Phase::Down | Phase::Up, None, Wanted::Run) => "idle",
+        }
+    }
+
+    /// What is to be said of that.
+    pub(crate) fn runtime_detail(&self) -> String {
+        match self.unit.hold {
+            None => String::new(),
+            Some(Hold::Misconfigured) => "waits for another configuration".into(),
+            Some(Hold::BackingOff { until }) => {
+                format!("{} failures, next try {}", self.unit.streak, self.in_seconds(until))
+            }
+            Some(Hold::CrashLoop { until }) => {
+                let died = self.last_death.as_deref().unwrap_or("see its runs");
+                format!("failed too often ({died}), next try {}", self.in_seconds(until))
+            }
+        }
+    }
+
+    fn in_seconds(&self, until: Duration) -> String {
+        format!("in {} s", until.saturating_sub(self.unit_time).as_secs())
+    }
+
+    /// May its data be used?
+    pub(crate) fn trust(&self, facts: &Facts, now: Timestamp) -> Trusted {
+        let paused_since = match &self.wanted {
+            Wanted::Paused { since, .. } => Some(*since),
+            Wanted::Run | Wanted::Stopped => None,
+        };
+        let released = facts
+            .last_good_run
+            .as_ref()
+            .is_some_and(|run| run.outcome == cordon_ledger::RunOutcome::Released);
+        let facts = trust::Facts {
+            taken_at: facts.last_good.as_ref().map(|row| row.taken_at),
+            released,
+            freshness: self.connector.freshness,
+            quarantined_since: facts.quarantined.as_ref().map(|row| row.since),
+            paused_since,
+            failing_since: self.failing.clone(),
+        };
+        trust::weigh(&facts, now)
+    }
+
+    /// Whether accepted changes of it may go out now.
+    pub(crate) fn may_propagate(&self, facts: &Facts) -> bool {
+        !matches!(self.wanted, Wanted::Paused { .. }) && facts.quarantined.is_none()
+    }
+}
+
