@@ -1,0 +1,63 @@
+//! Arguments of the commands that run connectors.
+
+use clap::Args;
+use clap_complete::ArgValueCandidates;
+use jiff::SignedDuration;
+
+use super::decide::parse_reason;
+use crate::complete;
+use crate::units;
+
+/// Of `sync`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+With --wait: exits 0 when the sync is committed, 1 when it failed or was rejected. A quarantined
+sync was done, and waits for a person: exits 0, or 3 with --exit-code.
+
+Examples:
+  cordon sync hr-csv
+  cordon sync hr-csv --wait --exit-code
+  cordon sync hr-csv --wait -o json | jq '.items[0].outcome'")]
+pub(crate) struct SyncArgs {
+    /// The connector
+    #[arg(value_name = "NAME", add = ArgValueCandidates::new(complete::connectors))]
+    pub(crate) name: String,
+    /// Stay until the sync has ended, and show how it goes
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// Exit 3 when the sync is quarantined
+    #[arg(long, requires = "wait")]
+    pub(crate) exit_code: bool,
+}
+
+/// Of `start`, `stop`, `restart` and `resume`.
+#[derive(Debug, Args)]
+pub(crate) struct OrderArgs {
+    /// The connector
+    #[arg(value_name = "NAME", add = ArgValueCandidates::new(complete::connectors))]
+    pub(crate) name: String,
+    /// Why, for the evidence
+    #[arg(long, value_name = "TEXT", value_parser = parse_reason)]
+    pub(crate) reason: Option<String>,
+}
+
+/// Of `pause`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A pause survives restarts of cordond. Without --for it ends with `cordon resume`.
+
+Examples:
+  cordon pause hr-csv --reason \"certificate swap\"
+  cordon pause hr-csv --reason \"certificate swap\" --for 2h
+  cordon pause hr-csv --reason INC-4411 -o json")]
+pub(crate) struct PauseArgs {
+    /// The connector
+    #[arg(value_name = "NAME", add = ArgValueCandidates::new(complete::connectors))]
+    pub(crate) name: String,
+    /// Why, for the evidence
+    #[arg(long, value_name = "TEXT", value_parser = parse_reason)]
+    pub(crate) reason: String,
+    /// Resume by itself after this time, as 30m, 2h or 3d
+    #[arg(long = "for", value_name = "TIME", value_parser = units::parse_duration)]
+    pub(crate) duration: Option<SignedDuration>,
+}

@@ -1,0 +1,80 @@
+//! One module a command, or a family that shares its answer.
+
+mod completion;
+mod config;
+mod describe;
+mod diff;
+mod doctor;
+mod events;
+mod home;
+mod logs;
+mod order;
+mod reload;
+mod review;
+mod runs;
+mod status;
+mod sync;
+mod version;
+mod wait;
+
+#[cfg(test)]
+mod sample;
+
+use crate::args::{Cli, Command, ConfigCommand};
+use crate::client;
+use crate::errors::Failure;
+use crate::exit::Exit;
+use crate::output::Output;
+use order::Order;
+
+/// Does what the command line asks for.
+pub(crate) async fn run(cli: Cli, out: &mut Output) -> Result<Exit, Failure> {
+    let socket = &cli.global.socket;
+    let client = || client::connect(socket);
+    match cli.command {
+        None => home::run(client().await?, out).await,
+        Some(Command::Status(args)) => status::run(client().await?, args, out).await,
+        Some(Command::Describe(args)) => describe::run(client().await?, args, out).await,
+        Some(Command::Sync(args)) => sync::run(client().await?, args, out).await,
+        Some(Command::Start(args)) => order::run(client().await?, Order::Start, args, out).await,
+        Some(Command::Stop(args)) => order::run(client().await?, Order::Stop, args, out).await,
+        Some(Command::Restart(args)) => {
+            order::run(client().await?, Order::Restart, args, out).await
+        }
+        Some(Command::Resume(args)) => order::run(client().await?, Order::Resume, args, out).await,
+        Some(Command::Pause(args)) => order::pause(client().await?, args, out).await,
+        Some(Command::Runs(args)) => runs::run(client().await?, args, out).await,
+        Some(Command::Logs(args)) => {
+            follows_in_lines(args.follow, out)?;
+            logs::run(client().await?, args, out).await
+        }
+        Some(Command::Diff(args)) => diff::run(client().await?, args, out).await,
+        Some(Command::Quarantine(args)) => review::list(client().await?, args, out).await,
+        Some(Command::Release(args)) => {
+            review::may_ask(&args)?;
+            review::release(client().await?, args, out).await
+        }
+        Some(Command::Reject(args)) => review::reject(client().await?, args, out).await,
+        Some(Command::Events(args)) => {
+            follows_in_lines(args.follow, out)?;
+            events::run(client().await?, args, out).await
+        }
+        Some(Command::Doctor) => doctor::run(client().await?, out).await,
+        Some(Command::Config(ConfigCommand::Check(args))) => config::check(&args),
+        Some(Command::Reload) => reload::run(client().await?, out).await,
+        Some(Command::Wait(args)) => wait::run(socket, args, out).await,
+        Some(Command::Completion(args)) => completion::run(&args, out),
+        Some(Command::Version) => version::run(socket, out).await,
+    }
+}
+
+/// A document has an end and a followed stream has none.
+fn follows_in_lines(follow: bool, out: &Output) -> Result<(), Failure> {
+    if follow && out.format.is_document() {
+        return Err(Failure::Usage {
+            message: "--follow has no end, and a JSON or YAML document needs one".into(),
+            hint: "use -o ndjson: one object a line".into(),
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,64 @@
+//! `cordon logs`: what a connector's process wrote to its stderr.
+
+use cordon_wire::v1;
+use tokio_stream::StreamExt;
+
+use crate::args::LogsArgs;
+use crate::client::{Client, answer};
+use crate::errors::Failure;
+use crate::exit::Exit;
+use crate::output::Output;
+use crate::output::page::{Page, Tone};
+use crate::output::scene::Scene;
+
+pub(super) async fn run(
+    mut client: Client,
+    args: LogsArgs,
+    out: &mut Output,
+) -> Result<Exit, Failure> {
+    let request = v1::LogsRequest { connector: args.name, follow: args.follow, lines: args.lines };
+    let mut lines = answer(client.logs(request)).await?;
+    out.open::<v1::LogLine, _>(&())?;
+    while let Some(line) = lines.next().await {
+        let line = line?;
+        out.item(&line, |scene| page(&line, scene))?;
+        if args.follow {
+            out.flush()?;
+        }
+    }
+    out.close()?;
+    Ok(Exit::Done)
+}
+
+fn page(line: &v1::LogLine, scene: &Scene) -> Page {
+    let mut page = Page::new();
+    page.styled(Tone::Dim, &format!("{} {}[{}]", scene.clock(line.time), line.connector, line.pid));
+    page.push(" ").push(line.line.trim_end()).end();
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::sample;
+
+    fn line(text: &str) -> v1::LogLine {
+        v1::LogLine { time: sample::ago(0), connector: "hr".into(), pid: 77, line: text.into() }
+    }
+
+    #[test]
+    fn a_log_line_is_shown_with_its_time_and_process() {
+        insta::assert_snapshot!(page(&line("read 12 pages\n"), &Scene::fixed()).plain(), @r#"09:00:00 hr[77] read 12 pages"#);
+    }
+
+    #[test]
+    fn a_log_line_cannot_drive_the_terminal_or_fake_another() {
+        let text = page(&line("\u{1b}]0;x\u{7}ok\n09:00:00 hr[77] all fine"), &Scene::fixed());
+        insta::assert_snapshot!(text.plain(), @r#"09:00:00 hr[77] \u{1b}]0;x\u{7}ok\n09:00:00 hr[77] all fine"#);
+    }
+
+    #[test]
+    fn json_keeps_the_line_as_it_is() {
+        insta::assert_snapshot!(sample::json(&line("a\u{1b}[2Jb")), @r#"{"time":"2026-03-02T09:00:00Z","connector":"hr","pid":77,"line":"a\u001b[2Jb"}"#);
+    }
+}

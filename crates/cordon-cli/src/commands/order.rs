@@ -1,0 +1,95 @@
+//! `start`, `stop`, `restart`, `pause`, `resume`: an order, and the evidence that it was given.
+
+use cordon_wire::v1;
+
+use crate::args::{OrderArgs, PauseArgs};
+use crate::client::{Client, answer};
+use crate::errors::Failure;
+use crate::exit::Exit;
+use crate::output::Output;
+use crate::output::page::{Page, Tone};
+use crate::output::scene::Scene;
+
+/// Orders that need only a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    Start,
+    Stop,
+    Restart,
+    Resume,
+}
+
+pub(super) async fn run(
+    mut client: Client,
+    order: Order,
+    args: OrderArgs,
+    out: &mut Output,
+) -> Result<Exit, Failure> {
+    let request =
+        v1::OrderRequest { connector: args.name, reason: args.reason.unwrap_or_default() };
+    let response = match order {
+        Order::Start => answer(client.start(request)).await,
+        Order::Stop => answer(client.stop(request)).await,
+        Order::Restart => answer(client.restart(request)).await,
+        Order::Resume => answer(client.resume(request)).await,
+    }?;
+    show(&response, out)
+}
+
+pub(super) async fn pause(
+    mut client: Client,
+    args: PauseArgs,
+    out: &mut Output,
+) -> Result<Exit, Failure> {
+    let seconds = args.duration.map_or(0, |duration| duration.as_secs().unsigned_abs());
+    let request = v1::PauseRequest { connector: args.name, reason: args.reason, seconds };
+    let response = answer(client.pause(request)).await?;
+    show(&response, out)
+}
+
+/// Shows what an order did.
+pub(super) fn show(response: &v1::OrderResponse, out: &mut Output) -> Result<Exit, Failure> {
+    out.list(std::slice::from_ref(response), &(), |scene| page(response, scene))?;
+    Ok(Exit::Done)
+}
+
+fn page(response: &v1::OrderResponse, scene: &Scene) -> Page {
+    let mut page = Page::new();
+    let mark = if response.evidence == 0 { scene.glyphs.held() } else { scene.glyphs.good() };
+    page.styled(mark.tone, mark.glyph).push(" ").push(&response.message);
+    evidence(&mut page, response.evidence);
+    page.end();
+    page
+}
+
+/// The number under which an act is kept.
+pub(super) fn evidence(page: &mut Page, evidence: u64) {
+    let text = match evidence {
+        0 => "   nothing had to be done".to_owned(),
+        number => format!("   evidence #{number}"),
+    };
+    page.styled(Tone::Dim, &text);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::sample;
+
+    fn response(evidence: u64, message: &str) -> v1::OrderResponse {
+        v1::OrderResponse { evidence, message: message.into(), status: Some(sample::quarantined()) }
+    }
+
+    #[test]
+    fn an_order_prints_its_evidence_number() {
+        let done = response(48_219, "paused ldap-corp until 18:00");
+        insta::assert_snapshot!(page(&done, &Scene::fixed()).plain(), @"✓ paused ldap-corp until 18:00   evidence #48219");
+        let nothing = response(0, "ldap-corp was not paused");
+        insta::assert_snapshot!(page(&nothing, &Scene::fixed()).plain(), @"‖ ldap-corp was not paused   nothing had to be done");
+    }
+
+    #[test]
+    fn an_order_as_json_has_the_new_status() {
+        insta::assert_snapshot!(sample::json(&response(1, "stopped ldap-corp")), @r#"{"evidence":1,"message":"stopped ldap-corp","status":{"name":"ldap-corp","trust":"quarantined","trust_reasons":["PartialRead","RemovedOverLimit"],"trust_since":"2026-03-02T07:00:00Z","runtime":"idle","runtime_detail":"","last_good_at":"2026-03-02T06:49:00Z","last_good_sync":417,"next_sync_at":"2026-03-02T09:49:00Z","records":18204,"last_change":{"added":12,"removed":7019,"modified":40},"pause":null,"pid":41877,"restarts":0,"use":"ldap","labels":{"owner":"iam"},"progress":null,"quarantined_sync":418,"quarantined_digest":"91fe04c2aabbccdd00112233445566778899aabbccddeeff0011223344556677"}}"#);
+    }
+}

@@ -1,0 +1,149 @@
+//! `cordon sync`: start a sync, or join the one that runs; with `--wait`, see it to its end.
+
+use cordon_wire::v1;
+use cordon_wire::v1::sync_event;
+use tokio_stream::StreamExt;
+
+use crate::args::SyncArgs;
+use crate::client::{Client, answer};
+use crate::commands::runs::why;
+use crate::errors::Failure;
+use crate::exit::Exit;
+use crate::output::Output;
+use crate::output::page::{Page, Tone};
+use crate::output::scene::Scene;
+use crate::output::table::Grid;
+use crate::progress::Progress;
+use crate::units;
+
+/// Findings shown of a sync that did not pass.
+const FINDINGS_MAX: usize = 10;
+
+pub(super) async fn run(
+    mut client: Client,
+    args: SyncArgs,
+    out: &mut Output,
+) -> Result<Exit, Failure> {
+    let request = v1::StartSyncRequest { connector: args.name.clone(), wait: args.wait };
+    let mut events = answer(client.sync(request)).await?;
+    let mut progress = Progress::new(out.is_talkative());
+    let ended = loop {
+        let Some(event) = events.next().await else {
+            break None;
+        };
+        let event = event.inspect_err(|_| progress.finish())?;
+        match event.event {
+            Some(sync_event::Event::Run(run)) => break Some(run),
+            Some(sync_event::Event::Progress(now)) if args.wait => {
+                progress.observe(&args.name, &now)
+            }
+            Some(sync_event::Event::Progress(now)) => return started(&args.name, &now, out),
+            // What a newer daemon may say is no end.
+            None => {}
+        }
+    };
+    progress.finish();
+    let run = ended.ok_or(Failure::CutShort)?;
+    out.list(std::slice::from_ref(&run), &(), |scene| page(&run, scene))?;
+    end(run, args.exit_code)
+}
+
+fn started(name: &str, progress: &v1::SyncProgress, out: &mut Output) -> Result<Exit, Failure> {
+    out.list(std::slice::from_ref(progress), &(), |scene| {
+        let mut page = Page::new();
+        let mark = scene.glyphs.good();
+        page.styled(mark.tone, mark.glyph);
+        page.line(&format!(" {name} sync {} runs ({})", progress.sync, progress.phase));
+        page
+    })?;
+    let mut hint = Page::new();
+    hint.line(&format!("see it to its end with: cordon sync {name} --wait"));
+    out.note(hint);
+    Ok(Exit::Done)
+}
+
+/// How the command ends when the sync has.
+fn end(run: v1::Run, exit_code: bool) -> Result<Exit, Failure> {
+    match run.outcome.as_str() {
+        "quarantined" if exit_code => Ok(Exit::Attention),
+        "committed" | "released" | "superseded" | "quarantined" => Ok(Exit::Done),
+        _ => Err(Failure::SyncEnded {
+            reason: why(&run),
+            connector: run.connector,
+            sync: run.sync,
+            outcome: run.outcome,
+        }),
+    }
+}
+
+fn page(run: &v1::Run, scene: &Scene) -> Page {
+    let mut page = Page::new();
+    let mark = scene.glyphs.outcome(&run.outcome);
+    page.styled(mark.tone, &format!("{} {}", mark.glyph, run.outcome));
+    page.push(&format!(
+        "  {} sync {}: {}, {} in {}",
+        run.connector,
+        run.sync,
+        units::plural(run.records, "record", "records"),
+        units::changes(run.changes.as_ref()),
+        units::took(run.ended_at.saturating_sub(run.started_at)),
+    ));
+    page.end();
+    let mut grid = Grid::new(&["CODE", "RESULT", "SUBJECT", "FOUND"]);
+    let objections = run.findings.iter().filter(|finding| finding.severity != "info");
+    for finding in objections.take(FINDINGS_MAX) {
+        let subject = finding.subject.clone();
+        grid.row([
+            finding.code.clone(),
+            finding.severity.clone(),
+            subject,
+            finding.message.clone(),
+        ]);
+    }
+    if !grid.is_empty() {
+        grid.write(&mut page, 2);
+    }
+    if run.outcome == "quarantined" {
+        page.line("  Nothing has been sent downstream; the last known good stays.");
+        page.push("  next: ");
+        page.styled(Tone::Strong, &format!("cordon diff {} {}", run.connector, run.sync)).end();
+    }
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::sample;
+
+    #[test]
+    fn a_committed_sync_is_told_in_one_line() {
+        insta::assert_snapshot!(page(&sample::run(417, "committed"), &Scene::fixed()).plain(), @r#"✓ committed  ldap-corp sync 417: 11,197 records, +12 -7,019 ~40 in 3m 12s"#);
+    }
+
+    #[test]
+    fn a_quarantined_sync_says_why_and_what_to_do() {
+        let mut run = sample::run(418, "quarantined");
+        run.findings = sample::findings();
+        insta::assert_snapshot!(page(&run, &Scene::fixed()).plain(), @r#"
+        ✗ quarantined  ldap-corp sync 418: 11,197 records, +12 -7,019 ~40 in 3m 12s
+          CODE      RESULT      SUBJECT  FOUND
+          CRD-P203  quarantine  members  read stopped at page 12 of 19
+          CRD-D101  quarantine  user     removed 7,019 of 18,204 (38.6 %)
+          Nothing has been sent downstream; the last known good stays.
+          next: cordon diff ldap-corp 418
+        "#);
+    }
+
+    #[test]
+    fn a_quarantined_sync_needs_attention_only_where_that_was_asked() {
+        let exit =
+            |outcome: &str, asked| end(sample::run(1, outcome), asked).map_err(|it| it.exit());
+        assert_eq!(exit("committed", true), Ok(Exit::Done));
+        assert_eq!(exit("quarantined", false), Ok(Exit::Done));
+        assert_eq!(exit("quarantined", true), Ok(Exit::Attention));
+        assert_eq!(exit("failed", false), Err(Exit::Failed));
+        assert_eq!(exit("rejected", true), Err(Exit::Failed));
+        assert_eq!(exit("running", false), Err(Exit::Failed));
+    }
+}
