@@ -1,0 +1,46 @@
+//! Processes as the kernel shows them, for tests that ask who still lives.
+
+use std::path::PathBuf;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// Whether a process lives. One that is dead but not yet waited for does not.
+pub fn is_alive(pid: u32) -> bool {
+    status_line(pid, "State:").is_some_and(|state| !state.starts_with(['Z', 'X']))
+}
+
+/// The most memory that a process had at a time, in bytes.
+pub fn memory_peak_bytes(pid: u32) -> Option<u64> {
+    let line = status_line(pid, "VmHWM:")?;
+    let kib: u64 = line.strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
+}
+
+/// Sends a signal to a process; one that is gone gets none.
+pub fn signal(pid: u32, signal: Signal) {
+    if let Ok(pid) = i32::try_from(pid) {
+        let _ = kill(Pid::from_raw(pid), signal);
+    }
+}
+
+/// Processes whose command line contains a text, by id; for children that left their parent.
+pub fn with_command_line(text: &str) -> Vec<u32> {
+    let Ok(processes) = std::fs::read_dir("/proc") else { return Vec::new() };
+    processes
+        .flatten()
+        .filter_map(|entry| {
+            let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
+            let line = std::fs::read(entry.path().join("cmdline")).ok()?;
+            let line = String::from_utf8_lossy(&line).replace('\0', " ");
+            (line.contains(text) && is_alive(pid)).then_some(pid)
+        })
+        .collect()
+}
+
+fn status_line(pid: u32, name: &str) -> Option<String> {
+    let path = PathBuf::from(format!("/proc/{pid}/status"));
+    let status = std::fs::read_to_string(path).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    Some(line.trim().to_owned())
+}

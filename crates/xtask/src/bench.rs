@@ -1,0 +1,61 @@
+//! `cargo xtask bench`: what a sync costs, from the connector to the committed snapshot.
+//!
+//! Real processes, gRPC, files and fsync: a release build of `cordond` runs `connector-generator`,
+//! which makes up users, groups and eight grants a user. Day 1 is committed as a first snapshot; day
+//! 2, with 1 % churn, is compared with it and judged. The times of `diff`, `judge` and `spawn` are
+//! those that `cordond` keeps of its runs. The generator is not what is measured, so its own share of
+//! the time is measured apart and shown.
+
+mod measure;
+mod report;
+mod size;
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::ValueEnum;
+
+use crate::run;
+use crate::workspace::Workspace;
+use measure::Bench;
+use report::Report;
+use size::Size;
+
+/// The packages that a bench runs.
+const PACKAGES: [&str; 4] = ["cordond", "cordon-cli", "cordon-sandbox", "cordon-testkit"];
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Grants in the source, as 100k, 1m or 250000
+    #[arg(long, value_delimiter = ',', default_value = "100k,1m,10m")]
+    sizes: Vec<Size>,
+    /// Form of the result
+    #[arg(short, long, default_value = "table")]
+    output: Format,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    Table,
+    Json,
+}
+
+pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<()> {
+    let mut build = workspace.cargo(&["build", "--release", "--locked"]);
+    build.args(PACKAGES.iter().flat_map(|package| ["--package", package]));
+    run::run(&mut build)?;
+    let target: PathBuf = workspace.metadata(false)?.target_directory;
+    let bench = Bench::new(&target);
+    let mut report = Report::default();
+    for size in &args.sizes {
+        run::warn(&format!("{size} grants"));
+        let measured =
+            bench.measure(*size).with_context(|| format!("the bench of {size} grants failed"))?;
+        report.add(measured);
+    }
+    match args.output {
+        Format::Table => run::say(&report.table()),
+        Format::Json => run::say(&report.json()),
+    }
+    Ok(())
+}

@@ -1,0 +1,142 @@
+//! Runs one size and reads what it took.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, ensure};
+use serde_json::Value;
+
+use super::report::{Line, Measured};
+use super::size::Size;
+use crate::cordon::{Cli, Daemon};
+use crate::run;
+
+/// Name of the connector in the bench's configuration.
+const NAME: &str = "bench";
+
+/// Where programs are and state goes.
+pub(super) struct Bench {
+    programs: PathBuf,
+    folder: PathBuf,
+}
+
+impl Bench {
+    pub(super) fn new(target: &Path) -> Self {
+        Self { programs: target.join("release"), folder: target.join("bench") }
+    }
+
+    pub(super) fn measure(&self, size: Size) -> anyhow::Result<Measured> {
+        if self.folder.exists() {
+            fs::remove_dir_all(&self.folder)
+                .with_context(|| format!("cannot remove {:?}", self.folder))?;
+        }
+        fs::create_dir_all(&self.folder)?;
+        let generator_seconds = self.drain(size)?;
+        let first = self.day(size, 1)?;
+        let second = self.day(size, 2)?;
+        fs::remove_dir_all(&self.folder)?;
+        let records = number(&first.run, "records")?;
+        let commit_seconds = first.seconds()?;
+        let lines = vec![
+            first.line("commit", size, commit_seconds, Some(records))?,
+            second.line("diff", size, second.micros("diff_us")?, Some(2 * records))?,
+            second.line("judge", size, second.micros("judge_us")?, None)?,
+            first.line("spawn", size, first.micros("spawn_us")?, None)?,
+        ];
+        Ok(Measured { size, lines, generator_seconds, commit_seconds })
+    }
+
+    /// Seconds that the generator needs by itself.
+    fn drain(&self, size: Size) -> anyhow::Result<f64> {
+        let mut generator = Command::new(self.programs.join("connector-generator"));
+        let text = run::output(generator.args(["--drain", &size.0.to_string()]))?;
+        let drained: Value = serde_json::from_slice(&text)?;
+        drained["seconds"].as_f64().context("the generator printed no seconds")
+    }
+
+    /// Syncs one day with a `cordond` of its own, so that its peak is that day's.
+    fn day(&self, size: Size, day: u32) -> anyhow::Result<Observed> {
+        let config = self.folder.join("cordon.toml");
+        let socket = self.folder.join("cordon.sock");
+        let text = format!(
+            "\
+version = 1
+[daemon]
+data_dir = {state:?}
+socket = {socket:?}
+[connector.{NAME}]
+use = {generator:?}
+config = {{ grants = {grants}, day = {day} }}
+limits = {{ memory = \"2GiB\", cpu = \"400%\", sync_timeout = \"1h\" }}
+isolation = {{ user = \"same\" }}
+",
+            state = self.folder.join("state"),
+            generator = self.programs.join("connector-generator"),
+            grants = size.0,
+        );
+        fs::write(&config, text)?;
+        let cli = Cli { program: self.programs.join("cordon"), socket };
+        let log = self.folder.join("cordond.log");
+        let daemon = Daemon::start(&self.programs.join("cordond"), &config, &log, &cli)?;
+        let run = cli.item(&["sync", NAME, "--wait"])?;
+        ensure!(run["outcome"] == "committed", "day {day} was not committed: {run}");
+        let supervisor_peak_bytes = peak_bytes(daemon.pid())?;
+        daemon.stop()?;
+        Ok(Observed { run, supervisor_peak_bytes })
+    }
+}
+
+/// A day's run, and the most memory that its supervisor had.
+struct Observed {
+    run: Value,
+    supervisor_peak_bytes: u64,
+}
+
+impl Observed {
+    /// From the run's start to its end, the commit included.
+    fn seconds(&self) -> anyhow::Result<f64> {
+        let moment = |field: &str| -> anyhow::Result<jiff::Timestamp> {
+            let text = self.run[field].as_str().with_context(|| format!("no {field}"))?;
+            Ok(text.parse()?)
+        };
+        Ok(moment("ended_at")?.duration_since(moment("started_at")?).as_secs_f64())
+    }
+
+    fn micros(&self, field: &str) -> anyhow::Result<f64> {
+        Ok(number(&self.run, field)? as f64 / 1e6)
+    }
+
+    fn line(
+        &self,
+        work: &'static str,
+        size: Size,
+        seconds: f64,
+        records: Option<u64>,
+    ) -> anyhow::Result<Line> {
+        Ok(Line {
+            work,
+            size: size.0,
+            seconds,
+            records_per_second: records.map(|records| records as f64 / seconds),
+            supervisor_peak_bytes: self.supervisor_peak_bytes,
+            connector_peak_bytes: number(&self.run, "connector_peak_bytes")?,
+        })
+    }
+}
+
+fn number(run: &Value, field: &str) -> anyhow::Result<u64> {
+    run[field].as_u64().with_context(|| format!("no number `{field}` in {run}"))
+}
+
+/// The most memory that a process has had.
+fn peak_bytes(pid: u32) -> anyhow::Result<u64> {
+    let path = format!("/proc/{pid}/status");
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+    let kibibytes = text
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .and_then(|rest| rest.trim().strip_suffix(" kB"))
+        .with_context(|| format!("no peak in {path}"))?;
+    Ok(kibibytes.trim().parse::<u64>()? << 10)
+}

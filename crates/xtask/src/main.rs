@@ -1,0 +1,59 @@
+//! `cargo xtask`: everything that is done with this repository beside editing it.
+
+mod bench;
+mod ci;
+mod cordon;
+mod licences;
+mod quickstart;
+mod run;
+mod test;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use workspace::Workspace;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Try, test and check Cordon")]
+struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Run Cordon in the foreground with this host's accounts and a made-up HR export
+    Quickstart(quickstart::Args),
+    /// Build everything and run all tests
+    Test,
+    /// Run all checks, then all tests, and stop at the first failure
+    Ci,
+    /// Measure a sync from connector to committed snapshot, its diff and its judgement
+    Bench(bench::Args),
+    /// Check imports, sizes, promises, links and spelling
+    Tidy,
+    /// Check that every dependency may be used, by deny.toml
+    Licences,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let done = Workspace::find().and_then(|workspace| match args.task {
+        Task::Quickstart(args) => quickstart::run(&workspace, &args),
+        Task::Test => test::run(&workspace),
+        Task::Ci => ci::run(&workspace),
+        Task::Bench(args) => bench::run(&workspace, &args),
+        Task::Tidy => tidy::run(&workspace),
+        Task::Licences => licences::run(&workspace),
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            run::warn(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
