@@ -46,7 +46,8 @@ pub(crate) async fn serve(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let gate = peer::Gate::new(host.loaded().config.daemon.socket_group.clone());
-    let service = ControlServer::with_interceptor(Service { host }, move |request| gate.admit(request));
+    let service =
+        ControlServer::with_interceptor(Service { host }, move |request| gate.admit(request));
     tonic::transport::Server::builder()
         .serve_with_incoming_shutdown(
             service,
@@ -82,8 +83,9 @@ pub(crate) fn bind(path: &Path, group: Option<&str>) -> anyhow::Result<UnixListe
     nix::sys::stat::umask(before);
     let listener = bound.with_context(|| format!("cannot listen on {}", path.display()))?;
     if let Some(group) = group {
-        let known = nix::unistd::Group::from_name(group)?
-            .with_context(|| format!("daemon.socket_group names {group:?}, which does not exist"))?;
+        let known = nix::unistd::Group::from_name(group)?.with_context(|| {
+            format!("daemon.socket_group names {group:?}, which does not exist")
+        })?;
         nix::unistd::chown(path, None, Some(known.gid))?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
     }

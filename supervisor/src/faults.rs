@@ -44,8 +44,10 @@ pub(crate) fn from_order(order: &str) -> anyhow::Result<Hook> {
         None => (order, 1),
     };
     let Some(point) = all_points().find(|known| *known == point) else {
-        anyhow::bail!("CORDON_FAULT names {point:?}, which is no fault point; there are: {}",
-            all_points().collect::<Vec<_>>().join(", "));
+        anyhow::bail!(
+            "CORDON_FAULT names {point:?}, which is no fault point; there are: {}",
+            all_points().collect::<Vec<_>>().join(", ")
+        );
     };
     let passes = AtomicU64::new(0);
     Ok(Arc::new(move |passed| {

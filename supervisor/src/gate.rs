@@ -107,9 +107,8 @@ impl<'a> Gate<'a> {
         };
         let store = self.host.store.clone();
         let opened = tokio::task::spawn_blocking(move || {
-            let last_good = last_good
-                .map(|row| store.snapshot(&row.connector, row.sync))
-                .transpose()?;
+            let last_good =
+                last_good.map(|row| store.snapshot(&row.connector, row.sync)).transpose()?;
             Ok::<_, GateError>((store.stage(spec)?, last_good))
         });
         opened.await?
@@ -358,7 +357,9 @@ impl<'a> Gate<'a> {
         last_good: Option<&Snapshot>,
     ) -> Result<Vec<String>, GateError> {
         let Some(last_good) = last_good.cloned() else { return Ok(Vec::new()) };
-        if self.connector.policy.protected.is_empty() || changes_of(&candidate.census, candidate.delta.as_ref()).removed == 0 {
+        if self.connector.policy.protected.is_empty()
+            || changes_of(&candidate.census, candidate.delta.as_ref()).removed == 0
+        {
             return Ok(Vec::new());
         }
         let store = self.host.store.clone();

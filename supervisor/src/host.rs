@@ -178,8 +178,7 @@ impl Host {
             logs: Arc::new(Logs::new(logs)),
         });
         let (progress, shown) = watch::channel(None);
-        let runner =
-            Runner::new(self.clone(), connector, orders, view, progress, last_start);
+        let runner = Runner::new(self.clone(), connector, orders, view, progress, last_start);
         let handle = Handle {
             commands,
             view: seen,
@@ -244,7 +243,8 @@ impl Host {
             self.stop_sink(&name).await;
         }
         let body = serde_json::json!({});
-        let told = self.ledger.append_event("service.stopped", None, "cordond", body, Timestamp::now());
+        let told =
+            self.ledger.append_event("service.stopped", None, "cordond", body, Timestamp::now());
         if let Err(error) = told.await {
             tracing::error!(%error, "the end of the service was not written down");
         }
@@ -261,10 +261,8 @@ impl Host {
     fn jail_program() -> anyhow::Result<PathBuf> {
         let beside = std::env::current_exe()?.parent().map(|dir| dir.join("cordon-jail"));
         let packaged = Path::new("/usr/lib/cordon/cordon-jail").to_owned();
-        beside
-            .into_iter()
-            .chain([packaged])
-            .find(|path| path.is_file())
-            .ok_or_else(|| anyhow::anyhow!("cordon-jail is neither beside cordond nor in /usr/lib/cordon"))
+        beside.into_iter().chain([packaged]).find(|path| path.is_file()).ok_or_else(|| {
+            anyhow::anyhow!("cordon-jail is neither beside cordond nor in /usr/lib/cordon")
+        })
     }
 }

@@ -65,17 +65,11 @@ impl Logs {
                 Ok(read) => read,
             };
             let mut kept = Vec::new();
-            for text in lines.take(&buffer[..read]) {
-                if let Some(dropped) = budget.spend(Instant::now()) {
-                    if dropped > 0 {
-                        kept.push(format!("… {dropped} lines dropped: more than {LOG_LINES_PER_SECOND} a second"));
-                    }
-                    kept.push(text);
-                }
-            }
+            lines.take(&buffer[..read], |line| keep_line(&mut kept, line, &mut budget));
             self.keep(pid, kept);
         }
-        let mut last: Vec<String> = lines.rest().into_iter().collect();
+        let mut last = Vec::new();
+        lines.end(|line| keep_line(&mut last, line, &mut budget));
         if budget.dropped > 0 {
             last.push(format!("… {} lines dropped at its end", budget.dropped));
         }
@@ -114,6 +108,26 @@ impl Logs {
     }
 }
 
+/// Keeps a line for which there is room; what is dropped is not even looked at.
+fn keep_line(kept: &mut Vec<String>, line: RawLine<'_>, budget: &mut Budget) {
+    let Some(dropped) = budget.spend(Instant::now()) else { return };
+    if dropped > 0 {
+        let limit = LOG_LINES_PER_SECOND;
+        kept.push(format!("… {dropped} lines dropped: more than {limit} a second"));
+    }
+    let mut text = escape(line.bytes);
+    if line.overlong > 0 {
+        text.push_str(&format!(" … {} bytes dropped", line.overlong));
+    }
+    kept.push(text);
+}
+
+/// The beginning of a line, and how much of it was cut off.
+struct RawLine<'a> {
+    bytes: &'a [u8],
+    overlong: u64,
+}
+
 /// Cuts bytes into lines, and long lines short.
 #[derive(Default)]
 struct Lines {
@@ -122,31 +136,26 @@ struct Lines {
 }
 
 impl Lines {
-    fn take(&mut self, bytes: &[u8]) -> Vec<String> {
-        let mut lines = Vec::new();
+    /// Takes bytes and gives every line that they end.
+    fn take(&mut self, bytes: &[u8], mut give: impl FnMut(RawLine<'_>)) {
         let mut pieces = bytes.split(|byte| *byte == b'\n').peekable();
         while let Some(piece) = pieces.next() {
             let room = LOG_LINE_BYTES - self.partial.len();
             self.partial.extend_from_slice(&piece[..piece.len().min(room)]);
             self.overlong += piece.len().saturating_sub(room) as u64;
             if pieces.peek().is_some() {
-                lines.extend(self.rest());
+                self.end(&mut give);
             }
         }
-        lines
     }
 
-    fn rest(&mut self) -> Option<String> {
-        let overlong = std::mem::take(&mut self.overlong);
-        let bytes = std::mem::take(&mut self.partial);
-        if bytes.is_empty() {
-            return None;
+    /// Gives the line that has begun, if it says anything.
+    fn end(&mut self, mut give: impl FnMut(RawLine<'_>)) {
+        if !self.partial.is_empty() {
+            give(RawLine { bytes: &self.partial, overlong: self.overlong });
         }
-        let mut text = escape(&bytes);
-        if overlong > 0 {
-            text.push_str(&format!(" … {overlong} bytes dropped"));
-        }
-        Some(text)
+        self.partial.clear();
+        self.overlong = 0;
     }
 }
 
@@ -195,21 +204,27 @@ impl Budget {
 mod tests {
     use super::*;
 
+    fn kept(lines: &mut Lines, bytes: &[u8]) -> Vec<String> {
+        let mut budget = Budget::new(Instant::now());
+        let mut kept = Vec::new();
+        lines.take(bytes, |line| keep_line(&mut kept, line, &mut budget));
+        kept
+    }
+
     #[test]
     fn a_line_without_end_is_cut_and_counted() {
         let mut lines = Lines::default();
         for _ in 0..1_000 {
-            assert!(lines.take(&[b'x'; 1_000]).is_empty());
+            assert!(kept(&mut lines, &[b'x'; 1_000]).is_empty());
             assert!(lines.partial.len() <= LOG_LINE_BYTES);
         }
-        let line = lines.rest().unwrap();
+        let line = kept(&mut lines, b"\n").remove(0);
         assert!(line.ends_with("… 995904 bytes dropped"), "{}", &line[line.len() - 40..]);
     }
 
     #[test]
     fn a_line_cannot_forge_another_or_move_the_cursor() {
-        let mut lines = Lines::default();
-        let taken = lines.take(b"ok\r2026-01-01 [1] forged\x1b[2J\n\xff\n");
+        let taken = kept(&mut Lines::default(), b"ok\r2026-01-01 [1] forged\x1b[2J\n\xff\n");
         assert_eq!(taken[0], "ok\\u{d}2026-01-01 [1] forged\\u{1b}[2J");
         assert_eq!(taken[1], "\u{fffd}");
     }
@@ -228,7 +243,7 @@ mod tests {
     async fn a_flood_grows_neither_memory_nor_the_file_without_bound() {
         let dir = tempfile::tempdir().unwrap();
         let logs = Arc::new(Logs::new(dir.path().join("x.log")));
-        let flood = tokio::io::AsyncReadExt::take(tokio::io::repeat(b'\n'), 50_000_000);
+        let flood = AsyncReadExt::take(tokio::io::repeat(b'\n'), 50_000_000);
         let noisy: Vec<u8> = b"noise\n".repeat(200_000);
         logs.clone().capture(1, flood).await;
         logs.clone().capture(1, noisy.as_slice()).await;

@@ -183,7 +183,11 @@ impl Outbox {
 
     /// Delivers what one connector has waiting, up to the end of one snapshot; false when there is
     /// nothing.
-    async fn connector(&mut self, sink: &mut Sink, name: &ConnectorName) -> Result<bool, OutboxError> {
+    async fn connector(
+        &mut self,
+        sink: &mut Sink,
+        name: &ConnectorName,
+    ) -> Result<bool, OutboxError> {
         let Some(work) = self.host.ledger.outbox_next(&self.config.name, name).await? else {
             return Ok(false);
         };

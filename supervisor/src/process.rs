@@ -44,7 +44,7 @@ pub(crate) enum StartError {
     #[error("no answer within {} of its start", crate::schedule::in_words(*.0))]
     Timeout(Duration),
     /// It died before it answered.
-    #[error("the connector {} before it was ready", .0.cause)]
+    #[error("the connector died before it was ready: {}", .0.cause)]
     Died(Death),
     /// It answered with an error.
     #[error("{call} failed: {}", .error.message)]
@@ -66,6 +66,9 @@ pub(crate) enum StartError {
     #[error("what it announces is malformed: {0}")]
     Schema(#[from] cordon_wire::describe::WireSchemaError),
 }
+
+/// A death is known when the whole tree is gone; a broken channel is seen before that.
+const DEATH_WAIT: Duration = Duration::from_secs(3);
 
 /// What a connector said of itself.
 #[derive(Debug, Clone)]
@@ -287,7 +290,7 @@ async fn told_by_death(error: StartError, death: &watch::Receiver<Option<Death>>
 }
 
 async fn wait_for(mut death: watch::Receiver<Option<Death>>) -> Option<Death> {
-    let told = tokio::time::timeout(Duration::from_millis(500), death.wait_for(Option::is_some));
+    let told = tokio::time::timeout(DEATH_WAIT, death.wait_for(Option::is_some));
     told.await.ok()?.ok()?.clone()
 }
 

@@ -324,7 +324,13 @@ impl Runner {
         let told = self
             .host
             .ledger
-            .set_wanted(&self.connector.name, wanted.clone(), "cordond", "the pause ended", Timestamp::now())
+            .set_wanted(
+                &self.connector.name,
+                wanted.clone(),
+                "cordond",
+                "the pause ended",
+                Timestamp::now(),
+            )
             .await;
         if let Err(error) = told {
             tracing::error!(connector = %self.connector.name, %error, "a pause could not be ended");

@@ -21,8 +21,8 @@ use crate::process::Process;
 
 mod protocol;
 
-use protocol::{Protocol, Step};
 pub(crate) use protocol::Violation;
+use protocol::{Protocol, Step};
 
 /// Why a sync came to no candidate. Nothing of it is in any snapshot.
 #[derive(Debug, thiserror::Error)]
@@ -34,7 +34,7 @@ pub(crate) enum SessionError {
     #[error("{}", source_words(.0))]
     Source(Box<v1::Error>),
     /// The process died.
-    #[error("the connector {}", .0.cause)]
+    #[error("the connector died: {}", .0.cause)]
     Died(Death),
     /// Neither records nor progress came.
     #[error("no record and no progress for {}", crate::schedule::in_words(*.0))]
@@ -62,7 +62,8 @@ fn source_words(error: &v1::Error) -> String {
         v1::ErrorKind::BadConfig => "the configuration is wrong",
         v1::ErrorKind::Bug | v1::ErrorKind::Unspecified => "the connector failed",
     };
-    let field = if error.field.is_empty() { String::new() } else { format!(" (config.{})", error.field) };
+    let field =
+        if error.field.is_empty() { String::new() } else { format!(" (config.{})", error.field) };
     format!("{kind}{field}: {}", error.message)
 }
 
@@ -151,11 +152,11 @@ impl Session {
             checkpoint: Vec::new(),
         };
         let mut client = process.client();
-        let mut stream = self
-            .in_time(client.sync(request))
-            .await?
-            .map_err(|status| self.blame(process, &status))?
-            .into_inner();
+        let stream = self.in_time(client.sync(request)).await?;
+        let mut stream = match stream {
+            Ok(stream) => stream.into_inner(),
+            Err(status) => return Err(self.died_or(process, status).await),
+        };
         (self.faults)("session.stream-begun");
         let mut protocol = Protocol::new(self.records_max);
         let mut progress = Progress { phase: "reading".into(), ..Progress::default() };

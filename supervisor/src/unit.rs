@@ -167,7 +167,12 @@ impl Unit {
 }
 
 /// Notes what happened, and says what to do.
-pub(crate) fn step(mut unit: Unit, event: Event, at: Duration, rules: &Rules) -> (Unit, Vec<Effect>) {
+pub(crate) fn step(
+    mut unit: Unit,
+    event: Event,
+    at: Duration,
+    rules: &Rules,
+) -> (Unit, Vec<Effect>) {
     let mut effects = Vec::new();
     match event {
         Event::Due(trigger) => note_due(&mut unit, trigger),

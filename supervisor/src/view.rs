@@ -123,4 +123,3 @@ impl View {
         !matches!(self.wanted, Wanted::Paused { .. }) && facts.quarantined.is_none()
     }
 }
-

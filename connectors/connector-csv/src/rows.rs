@@ -269,6 +269,11 @@ mod tests {
         assert!(rows[1].ends_with(expected), "{rows:?}");
         assert_eq!(rows.len(), 2);
 
+        let wide = format!("{},z\na\n", vec!["x".repeat(60_000); 20].join(","));
+        let rows = rendered(wide.as_bytes(), 8192);
+        assert!(rows[0].ends_with("!the row is longer than 1048576 bytes"));
+        assert_eq!(rows[1], "2 [a]");
+
         let many = ",".repeat(2_000) + "\na\n";
         let rows = rendered(many.as_bytes(), 64);
         assert!(rows[0].ends_with("!the row has more than 1024 fields"));

@@ -54,7 +54,7 @@ impl Folder {
     }
 
     /// The least configuration, and whatever else a test sets.
-    fn config(&self, more: Json) -> Json {
+    fn config(&self, more: &Json) -> Json {
         let mut config = json!({ "path": self.path(), "key": "id" });
         for (key, value) in more.as_object().unwrap() {
             config[key] = value.clone();
@@ -63,7 +63,7 @@ impl Folder {
     }
 
     async fn sync(&self, more: Json) -> Collected {
-        sync_once::<Hr>(self.config(more)).await.unwrap()
+        sync_once::<Hr>(self.config(&more)).await.unwrap()
     }
 
     /// Why users are incomplete, with the folder's name left out; `complete` when they are not.
@@ -78,7 +78,7 @@ impl Folder {
 
     /// The error of a sync, with the folder's name left out.
     async fn error(&self, more: Json) -> (&'static str, String) {
-        let error = sync_once::<Hr>(self.config(more)).await.unwrap_err();
+        let error = sync_once::<Hr>(self.config(&more)).await.unwrap_err();
         let kind = match &error {
             Error::BadConfig { .. } => "bad config",
             Error::Incomplete { .. } => "incomplete",
@@ -162,7 +162,7 @@ async fn a_missing_mapped_column_names_file_column_header_and_the_nearest_name()
                     `name`; did you mean `Mail`?";
     assert_eq!(folder.error(more.clone()).await, ("incomplete", expected.to_owned()));
 
-    let mut harness = Harness::configured::<Hr>(&folder.config(more)).await.unwrap();
+    let mut harness = Harness::configured::<Hr>(&folder.config(&more)).await.unwrap();
     let Error::BadConfig { field, .. } = harness.check().await.unwrap_err() else { panic!() };
     assert_eq!(field, "columns.email");
     let (_, message) = folder.error(json!({ "key": "worker_id" })).await;
@@ -360,7 +360,7 @@ async fn a_trailer_counts_and_must_be_the_last_line() {
 
 /// Reads a feed whose file is changed after it was opened.
 fn read_while(folder: &Folder, change: impl FnOnce()) -> Ending {
-    let config: Arc<Config> = Arc::new(serde_json::from_value(folder.config(json!({}))).unwrap());
+    let config: Arc<Config> = Arc::new(serde_json::from_value(folder.config(&json!({}))).unwrap());
     let feed = match Feed::open(&config) {
         Ok(feed) => feed,
         Err(OpenError::Error(error)) => panic!("{}", error.chain()),
@@ -432,7 +432,7 @@ async fn a_configuration_that_cannot_work_names_its_field() {
         (json!({ "total": { "trailr": "T" } }), "total.trailr", "unknown field `trailr`"),
         (json!({ "columns": { "name": 5 } }), "columns", "expected a header, or a table"),
     ] {
-        let error = sync_once::<Hr>(folder.config(more.clone())).await.unwrap_err();
+        let error = sync_once::<Hr>(folder.config(&more)).await.unwrap_err();
         let Error::BadConfig { field: found, message: text, .. } = &error else {
             panic!("{more}: {error:?}")
         };
@@ -448,7 +448,7 @@ async fn a_hundred_thousand_rows_are_read_in_bounded_time() {
         text.push_str(&format!("w{number},Worker {number},D{}\n", number % 50));
     }
     let folder = Folder::new(text);
-    let config: Config = serde_json::from_value(folder.config(json!({}))).unwrap();
+    let config: Config = serde_json::from_value(folder.config(&json!({}))).unwrap();
     let began = Instant::now();
     let (sender, mut receiver) = tokio::sync::mpsc::channel(4);
     let reading = tokio::task::spawn_blocking(move || {
@@ -486,7 +486,7 @@ async fn arbitrary_bytes_never_panic_and_no_row_is_lost_silently() {
         }
         let folder = Folder::new(&bytes);
         let more = json!({ "columns": { "name": "name", "start_date": "hired" } });
-        if let Ok(collected) = sync_once::<Hr>(folder.config(more)).await {
+        if let Ok(collected) = sync_once::<Hr>(folder.config(&more)).await {
             let users = collected.scope("users").unwrap();
             let lines = bytes.split(|byte| matches!(byte, b'\n' | b'\r'));
             let rows = lines.filter(|line| !line.is_empty()).count() as u64 - 1;

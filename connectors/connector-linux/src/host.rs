@@ -26,6 +26,8 @@ const DEFS_BYTES_MAX: u64 = 1024 * 1024;
 const KEYS_BYTES_MAX: u64 = 1024 * 1024;
 /// The files of keys that sshd reads by default.
 const KEY_FILES: [&str; 2] = [".ssh/authorized_keys", ".ssh/authorized_keys2"];
+/// Where sudo is, if it is installed.
+const SUDO_PROGRAM: &str = "/usr/bin/sudo";
 /// Causes that a reason spells out; the others are counted.
 const CAUSES_SHOWN_MAX: usize = 3;
 
@@ -162,7 +164,8 @@ impl Reading {
     fn sudo(&self, notes: &mut Vec<String>) -> Whole<Vec<Right>> {
         let mut sudoers = match sudoers::load(&self.root) {
             Ok(sudoers) => sudoers,
-            Err(error) if error.is_absent() => {
+            // A sudo without rules does not work: what is not there was rather hidden or lost.
+            Err(error) if error.is_absent() && !self.root.join(SUDO_PROGRAM).exists() => {
                 notes.push(format!("no sudo here: {}", error.chain()));
                 return self.nothing();
             }
@@ -184,6 +187,7 @@ impl Reading {
     ) -> Whole<Vec<(String, Key)>> {
         let (mut keys, mut causes, mut files) = (vec![], vec![], vec![]);
         let mut folders_modified = None;
+        let mut homeless = 0;
         for account in accounts.iter().filter(|account| account.home.starts_with('/')) {
             let mut own: Vec<Key> = vec![];
             for name in KEY_FILES {
@@ -198,15 +202,19 @@ impl Reading {
                     Err(error) => causes.push(error.chain()),
                 }
             }
-            let folder = self.root.join(&account.home).join(".ssh");
-            let time = folder.metadata().ok().map(|metadata| modified(&metadata));
+            let home = self.root.join(&account.home);
+            homeless += usize::from(!home.exists());
+            let time = home.join(".ssh").metadata().ok().map(|metadata| modified(&metadata));
             folders_modified = folders_modified.max(time);
             let own = first_of_each(own, |key| key.fingerprint.clone());
             keys.extend(own.into_iter().map(|key| (account.name.clone(), key)));
         }
         // Two accounts with one home have the same file, and may not be read twice as a cause.
         causes.dedup();
-        notes.push(format!("{} keys in {} files of homes", keys.len(), files.len()));
+        let (keys_found, files_read) = (keys.len(), files.len());
+        notes.push(format!(
+            "{keys_found} keys in {files_read} files of homes; {homeless} accounts have no home here"
+        ));
         let files: Vec<&SourceFile> = std::iter::once(passwd).chain(&files).collect();
         let watermark = self.watermark(&files, folders_modified);
         Whole { content: keys, causes, watermark, lines: 0 }

@@ -241,6 +241,15 @@ async fn a_host_without_sudo_is_complete_and_says_so() {
 }
 
 #[tokio::test]
+async fn a_sudo_whose_rules_are_hidden_is_incomplete() {
+    let host = Damaged::new();
+    fs::remove_file(host.0.path().join("etc/sudoers")).unwrap();
+    host.write("usr/bin/sudo", "program");
+    let expected = "/etc/sudoers cannot be read: No such file or directory (os error 2)";
+    assert_eq!(host.reason("sudo").await, expected);
+}
+
+#[tokio::test]
 async fn a_home_that_cannot_be_read_makes_keys_incomplete_by_path() {
     let host = Damaged::new();
     let keys = host.0.path().join("home/bob/.ssh/authorized_keys");

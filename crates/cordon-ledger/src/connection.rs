@@ -189,6 +189,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_transaction_has_the_lock_before_it_reads() {
+        let dir = TempDir::new().unwrap();
+        let path = dir.path().join("cordon.db");
+        let now = Timestamp::UNIX_EPOCH;
+        let ledger = Ledger::open(&path, now).await.unwrap();
+        let other = Ledger::open(&path, now).await.unwrap();
+        let tx = ledger.begin("wanted").await.unwrap();
+        let mut write = Box::pin(other.append_event("drill.note", None, "test", json!({}), now));
+        let waited = tokio::time::timeout(Duration::from_millis(300), &mut write).await;
+        assert!(waited.is_err(), "another writer got in between");
+        tx.end(Ok::<_, WriteError>(())).await.unwrap();
+        write.await.unwrap();
+    }
+
+    #[tokio::test]
     async fn a_full_disk_fails_the_write_and_not_those_after_it() {
         let dir = TempDir::new().unwrap();
         let now = Timestamp::UNIX_EPOCH;

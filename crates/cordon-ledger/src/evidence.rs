@@ -140,26 +140,6 @@ impl Ledger {
     }
 
     /// The newest records, newest first, at most `limit`; of one connector, or of all and the host.
-    pub async fn newest_evidence(
-        &self,
-        connector: Option<&ConnectorName>,
-        limit: u32,
-    ) -> Result<Vec<EvidenceRow>, ReadError> {
-        let mut reader = self.reader(TABLE).await?;
-        sqlx::query(
-            "SELECT * FROM evidence WHERE ?1 IS NULL OR connector = ?1 ORDER BY seq DESC LIMIT ?2",
-        )
-        .bind(connector.map(ConnectorName::as_str))
-        .bind(limit)
-        .fetch_all(&mut *reader)
-        .await
-        .map_err(query)?
-        .iter()
-        .map(record)
-        .collect()
-    }
-
-    /// The newest records, newest first, at most `limit`; of one connector, or of all and the host.
     pub async fn latest_evidence(
         &self,
         connector: Option<&ConnectorName>,

@@ -25,9 +25,9 @@ pub struct Delivery {
 /// Whose files must stay.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Kept {
-    /// Snapshots. Those that a running sync or a release may just be publishing are among them.
+    /// Snapshots; each of them is there.
     pub snapshots: BTreeSet<(ConnectorName, SyncNumber)>,
-    /// Candidates: what waits in quarantine, and what a running sync may have staged.
+    /// What waits in quarantine, and what a running sync may have staged.
     pub candidates: BTreeSet<(ConnectorName, SyncNumber)>,
 }
 
@@ -111,7 +111,7 @@ async fn undelivered(
     Ok(needed)
 }
 
-/// Syncs whose files may lie anywhere between staging and publishing.
+/// Syncs that may have staged something.
 async fn in_progress(connection: &mut SqliteConnection) -> Result<Kept, ReadError> {
     let mut syncs: BTreeSet<_> = quarantine::open(connection, None)
         .await?
@@ -126,7 +126,7 @@ async fn in_progress(connection: &mut SqliteConnection) -> Result<Kept, ReadErro
         let cells = Cells { table: "runs", row };
         syncs.insert((cells.connector()?, cells.sync("sync")?));
     }
-    Ok(Kept { snapshots: syncs.clone(), candidates: syncs })
+    Ok(Kept { snapshots: BTreeSet::new(), candidates: syncs })
 }
 
 async fn forget(

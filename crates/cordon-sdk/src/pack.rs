@@ -126,7 +126,8 @@ impl Packer {
             }
         }
         self.records += 1;
-        self.bytes += std::mem::take(&mut self.row_bytes);
+        // What is absent still takes its place.
+        self.bytes += std::mem::take(&mut self.row_bytes) + self.columns.len();
         Ok(())
     }
 

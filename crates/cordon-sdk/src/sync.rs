@@ -21,6 +21,8 @@ type Permit<'a> = mpsc::Permit<'a, Message>;
 
 /// Why a scope ended that nobody closed.
 const LEFT: &str = "the connector left the scope before its end";
+/// Why a record is not in its scope whose push was not awaited to its end.
+const GIVEN_UP: &str = "a push was given up half-way";
 
 /// One sync, as the connector sees it.
 pub struct Sync {
@@ -54,6 +56,8 @@ struct Body {
     records: u64,
     source_total: Option<u64>,
     watermark: Watermark,
+    /// Why a record of it was not taken.
+    lost: Option<String>,
 }
 
 impl Sync {
@@ -231,12 +235,12 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// Adds a record. Waits when the supervisor does not keep up.
+    /// Adds a record. Waits when the supervisor does not keep up. After an error, or when it is
+    /// given up half-way, the record is not in the scope, which then cannot be complete.
     pub async fn push(&mut self, record: impl Record) -> Result<(), Error> {
-        if self.select(record.kind(), record.type_name())? {
-            self.flush().await?;
-        }
-        self.pack(&record)
+        let room = self.room(record.kind(), record.type_name()).await;
+        let added = room.and_then(|()| self.pack(&record));
+        self.note(added)
     }
 
     /// Adds a grant without end or attributes: the principal of that type and id holds the
@@ -248,10 +252,10 @@ impl Scope {
         principal: &str,
         entitlement: &str,
     ) -> Result<(), Error> {
-        if self.select(RecordKind::Grant, principal_type)? {
-            self.flush().await?;
-        }
-        self.pack(&Grant::new(principal_type, principal, entitlement))
+        let room = self.room(RecordKind::Grant, principal_type).await;
+        let grant = Grant::new(principal_type, principal, entitlement);
+        let added = room.and_then(|()| self.pack(&grant));
+        self.note(added)
     }
 
     /// How many records of this scope the source itself counts.
@@ -289,7 +293,25 @@ impl Scope {
         if self.shared.cancel.is_cancelled() {
             return Err(Error::Cancelled);
         }
+        // Missing from a complete scope means gone, and this record is not gone.
+        if let (true, Some(lost)) = (outcome != v1::ScopeOutcome::Incomplete, &self.body.lost) {
+            return Err(Error::bug(format!("the scope lacks a record and is incomplete: {lost}")));
+        }
         self.close(outcome, reason).await
+    }
+
+    #[inline]
+    fn note(&mut self, added: Result<(), Error>) -> Result<(), Error> {
+        if let Err(error) = &added {
+            self.body.lost.get_or_insert_with(|| error.chain());
+        }
+        added
+    }
+
+    /// Selects the columns of that kind and type and makes room in them.
+    #[inline]
+    async fn room(&mut self, kind: RecordKind, type_name: &str) -> Result<(), Error> {
+        if self.select(kind, type_name)? { self.flush().await } else { Ok(()) }
     }
 
     /// Selects the columns of that kind and type; true when they must be sent before they take more.
@@ -329,8 +351,11 @@ impl Scope {
 
     /// Sends the selected columns.
     async fn flush(&mut self) -> Result<(), Error> {
-        let permit = self.shared.permit().await?;
-        self.body.send_batch(self.body.last, &self.shared, permit)
+        // Stands only if this is given up while it waits.
+        let lost = self.body.lost.replace(GIVEN_UP.to_owned());
+        let permit = self.shared.permit().await;
+        self.body.lost = lost;
+        self.body.send_batch(self.body.last, &self.shared, permit?)
     }
 
     /// Sends what is left and the scope's end. Given up half-way, it leaves the scope open and
@@ -386,4 +411,78 @@ impl Drop for Scope {
 
 fn send(permit: Permit<'_>, payload: Payload) {
     permit.send(Ok(v1::SyncMessage { message: Some(payload) }));
+}
+
+#[cfg(test)]
+mod tests {
+    use cordon_model::BATCH_RECORDS_MAX;
+    use futures::FutureExt;
+
+    use super::*;
+    use crate::Description;
+
+    fn sync(messages: usize) -> (Sync, mpsc::Receiver<Message>) {
+        let description = Description::new("test", "1").reports(Grant::schema("user"));
+        let schemas = description.schemas().unwrap().into();
+        let (outbox, stream) = mpsc::channel(messages);
+        (Sync::new(1, schemas, outbox, CancellationToken::new()), stream)
+    }
+
+    fn payload(message: Option<Message>) -> Payload {
+        message.unwrap().unwrap().message.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_push_that_was_given_up_half_way_leaves_its_scope_whole_but_incomplete() {
+        let (sync, mut stream) = sync(1);
+        // The message that opens the scope takes the only place.
+        let mut scope = sync.scope("grants").await.unwrap();
+        for id in 0..BATCH_RECORDS_MAX {
+            scope.push_grant("user", &id.to_string(), "member").await.unwrap();
+        }
+        let full = scope.push_grant("user", "one more", "member").now_or_never();
+        assert!(full.is_none(), "there was no place, but it went on");
+        stream.recv().await;
+        scope.push_grant("user", "one more", "member").await.unwrap();
+        let Payload::Batch(batch) = payload(stream.recv().await) else { panic!("no batch") };
+        assert_eq!(batch.records as usize, BATCH_RECORDS_MAX);
+        assert_eq!(scope.records(), BATCH_RECORDS_MAX as u64 + 1);
+        let error = scope.complete().await.unwrap_err().to_string();
+        assert!(error.ends_with(GIVEN_UP), "{error}");
+    }
+
+    #[tokio::test]
+    async fn an_end_that_was_given_up_half_way_is_told_as_incomplete() {
+        let (sync, mut stream) = sync(1);
+        let shared = sync.shared();
+        let scope = sync.scope("grants").await.unwrap();
+        assert!(scope.complete().now_or_never().is_none(), "there was no place, but it ended");
+        stream.recv().await;
+        let ending = tokio::spawn(async move { shared.end(Ok(())).await });
+        let Payload::ScopeEnd(end) = payload(stream.recv().await) else { panic!("no end") };
+        assert_eq!((end.outcome(), end.reason.as_str()), (v1::ScopeOutcome::Incomplete, LEFT));
+        let Payload::SyncEnd(_) = payload(stream.recv().await) else {
+            panic!("no end of the sync")
+        };
+        ending.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_scope_that_was_not_opened_in_the_end_is_never_closed() {
+        let (sync, mut stream) = sync(1);
+        let shared = sync.shared();
+        drop(sync.scope("first").await.unwrap());
+        assert!(sync.scope("second").now_or_never().is_none(), "there was no place");
+        let ending = tokio::spawn(async move { shared.end(Ok(())).await });
+        let mut told = Vec::new();
+        while let Some(Ok(message)) = stream.recv().await {
+            told.push(message.message.unwrap());
+            if let Some(Payload::SyncEnd(end)) = told.last() {
+                assert_eq!(end.scopes, 1);
+                break;
+            }
+        }
+        assert_eq!(told.len(), 3, "{told:?}");
+        ending.await.unwrap();
+    }
 }

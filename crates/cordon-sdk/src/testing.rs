@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use cordon_model::{Batch, Row, ScopeOutcome, ScopeReport, Value, Values, Watermark};
 use cordon_wire::v1::connector_client::ConnectorClient;
+use cordon_wire::v1::connector_server::ConnectorServer;
 use cordon_wire::v1::{self, sync_message::Message as Payload};
 use cordon_wire::{MESSAGE_BYTES_MAX, PROTOCOL};
 use hyper_util::rt::TokioIo;
@@ -15,6 +16,9 @@ use jiff::Timestamp;
 use tokio::net::UnixStream;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::transport::{Channel, Endpoint};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 
 use crate::{Connector, Error, Presence, RecordKey, serve};
 
@@ -53,6 +57,7 @@ impl Collected {
 /// this process.
 pub struct Harness {
     client: ConnectorClient<Channel>,
+    channel: Channel,
     syncs: u64,
     stop: Option<DropGuard>,
 }
@@ -92,8 +97,9 @@ impl Harness {
             }))
             .await
             .map_err(|error| Error::unavailable("the connector is not served").caused_by(error))?;
-        let client = ConnectorClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
-        Ok(Self { client, syncs: 0, stop: None })
+        let client = ConnectorClient::new(channel.clone());
+        let client = client.max_decoding_message_size(MESSAGE_BYTES_MAX);
+        Ok(Self { client, channel, syncs: 0, stop: None })
     }
 
     /// Serves a connector and configures it.
@@ -115,6 +121,15 @@ impl Harness {
     pub async fn check(&mut self) -> Result<Vec<String>, Error> {
         let answer = self.client.check(v1::CheckRequest {}).await;
         Ok(answer.map_err(|status| Error::from_status(&status))?.into_inner().notes)
+    }
+
+    /// Whether the connector says that it is in good health.
+    pub async fn is_healthy(&self) -> Result<bool, Error> {
+        let service = <ConnectorServer<()> as tonic::server::NamedService>::NAME.to_owned();
+        let mut health = HealthClient::new(self.channel.clone());
+        let answer = health.check(HealthCheckRequest { service }).await;
+        let answer = answer.map_err(|status| Error::from_status(&status))?.into_inner();
+        Ok(answer.status() == ServingStatus::Serving)
     }
 
     /// Runs one sync and collects it, up to its end or its error.
@@ -317,4 +332,72 @@ fn row(batch: &Batch, index: usize) -> Result<Row, Error> {
         values.insert(column.name.to_string(), value);
     }
     Ok(Row { record_type: batch.record_type().clone(), values })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Description, User};
+
+    struct Slow;
+
+    #[derive(serde::Deserialize, schemars::JsonSchema)]
+    struct Config {}
+
+    impl Connector for Slow {
+        type Config = Config;
+
+        fn describe() -> Description {
+            Description::new("slow", "1").reports(User::schema())
+        }
+
+        async fn open(_config: Config) -> Result<Self, Error> {
+            Ok(Self)
+        }
+
+        async fn check(&self) -> Result<Vec<String>, Error> {
+            Ok(Vec::new())
+        }
+
+        async fn sync(&self, sync: &mut crate::Sync) -> Result<(), Error> {
+            let _users = sync.scope("users").await?;
+            sync.cancelled().await;
+            Err(Error::Cancelled)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_protocol_that_is_not_spoken_is_refused() {
+        let mut harness = Harness::start::<Slow>().await.unwrap();
+        let request = v1::ConfigureRequest { protocol: 2, configuration: "{}".to_owned() };
+        let status = harness.client.configure(request).await.unwrap_err();
+        let error = Error::from_status(&status).to_string();
+        assert_eq!(error, "protocol 2 is asked for, but only 1 is spoken here");
+    }
+
+    #[tokio::test]
+    async fn a_connector_is_configured_once_and_before_it_syncs() {
+        let mut harness = Harness::start::<Slow>().await.unwrap();
+        let error = harness.sync().await.1.unwrap_err();
+        assert_eq!(error.to_string(), "the connector is not configured");
+        harness.configure(&serde_json::json!({})).await.unwrap();
+        let error = harness.configure(&serde_json::json!({})).await.unwrap_err();
+        assert_eq!(error.to_string(), "the connector is configured already");
+    }
+
+    #[tokio::test]
+    async fn one_sync_runs_at_a_time_and_one_that_is_left_makes_room() {
+        let mut harness = Harness::configured::<Slow>(&serde_json::json!({})).await.unwrap();
+        let first = harness.begin_sync().await.unwrap();
+        let error = harness.begin_sync().await.unwrap_err();
+        assert_eq!(error.to_string(), "another sync is running");
+        drop(first);
+        harness.begin_sync().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_connector_that_is_served_is_healthy() {
+        let harness = Harness::start::<Slow>().await.unwrap();
+        assert!(harness.is_healthy().await.unwrap());
+    }
 }

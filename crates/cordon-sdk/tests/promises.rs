@@ -1,11 +1,12 @@
 //! What the SDK promises its authors, seen from the supervisor's end of a real socket.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use cordon_sdk::testing::{Harness, sync_once};
 use cordon_sdk::{
     AccountType, Attribute, Connector, Description, Entitlement, Error, Grant, Group, Presence,
-    RecordKey, Resource, ScopeOutcome, Status, Sync, Timestamp, User, Value,
+    RecordKey, Resource, Schema, ScopeOutcome, Status, Sync, Timestamp, User, Value,
 };
 use serde_json::json;
 
@@ -44,6 +45,10 @@ enum Act {
     IgnoreCancel,
     Endless,
     Many,
+    FailWithLongReason,
+    GoOnAfterRefusal,
+    LongText,
+    LargeRecords,
 }
 
 impl Connector for Scripted {
@@ -116,6 +121,31 @@ impl Connector for Scripted {
                 }
                 users.complete().await
             }
+            Act::FailWithLongReason => {
+                let _users = sync.scope("users").await?;
+                Err(Error::unavailable("é".repeat(1_000)))
+            }
+            Act::GoOnAfterRefusal => {
+                let mut users = sync.scope("users").await?;
+                users.push(User::new("u0").created(Timestamp::UNIX_EPOCH)).await?;
+                let refused = User::new("u1").name("One").login("one").attribute("shoe_size", 43);
+                assert!(users.push(refused).await.is_err());
+                users.push(User::new("u2").name("Two")).await?;
+                users.complete().await
+            }
+            Act::LongText => {
+                let mut users = sync.scope("users").await?;
+                users.push(User::new("u1").name("x".repeat(64 * 1024 + 1))).await
+            }
+            Act::LargeRecords => {
+                let mut users = sync.scope("users").await?;
+                let text = "x".repeat(64 * 1024);
+                for id in 0..40 {
+                    let user = User::new(id.to_string()).name(&text).login(&text).email(&text);
+                    users.push(user).await?;
+                }
+                users.complete().await
+            }
             Act::Many => {
                 let mut grants = sync.scope("grants").await?;
                 for id in 0..10_000 {
@@ -130,6 +160,7 @@ impl Connector for Scripted {
     async fn lookup(&self, keys: &[RecordKey]) -> Result<Vec<Presence>, Error> {
         Ok(keys
             .iter()
+            .filter(|key| key.id != "forgotten")
             .map(|key| if key.id == "u1" { Presence::Present } else { Presence::Absent })
             .collect())
     }
@@ -236,6 +267,37 @@ fn a_value_of_another_type_than_declared_is_a_bug() {
 }
 
 #[test]
+fn a_reason_longer_than_the_wire_takes_is_cut_between_two_characters() {
+    let told = act("fail-with-long-reason");
+    let reason = "é".repeat(256);
+    assert!(told.starts_with(&format!("users incomplete after 0: {reason}\n")), "{told}");
+}
+
+#[test]
+fn a_refused_record_leaves_nothing_behind_but_an_incomplete_scope() {
+    let (collected, result) = block_on(async {
+        let config = json!({ "act": "go-on-after-refusal" });
+        Harness::configured::<Scripted>(&config).await.unwrap().sync().await
+    });
+    assert_eq!(collected.keys(), ["user:u0", "user:u2"]);
+    let values: Vec<_> = collected.row("user:u2").unwrap().values.keys().collect();
+    assert_eq!(values, ["id", "name"]);
+    assert_eq!(collected.row("user:u0").unwrap().values.len(), 2);
+    // The connector ignored the refusal and said that the scope is complete. It is not.
+    assert!(matches!(result, Err(Error::Bug { .. })), "{result:?}");
+    let outcome = &collected.scope("users").unwrap().outcome;
+    assert!(matches!(outcome, ScopeOutcome::Incomplete { .. }), "{outcome:?}");
+}
+
+#[test]
+fn a_text_longer_than_the_wire_takes_is_refused_by_name() {
+    assert!(
+        act("long-text")
+            .ends_with("bug: attribute name of resource.user has 65537 bytes, more than 65536")
+    );
+}
+
+#[test]
 fn a_scope_that_outlives_its_sync_fails_the_sync() {
     assert!(
         act("open-after-end").ends_with("bug: 1 scopes are still being written after the sync")
@@ -285,6 +347,41 @@ fn more_records_than_a_batch_takes_all_arrive_once() {
 }
 
 #[test]
+fn large_records_travel_in_messages_that_the_wire_takes() {
+    let collected = block_on(sync_once::<Scripted>(json!({ "act": "large-records" }))).unwrap();
+    assert_eq!(collected.rows.len(), 40);
+}
+
+#[test]
+fn a_record_too_large_for_any_message_is_a_bug() {
+    struct Wide;
+    impl Connector for Wide {
+        type Config = Nested;
+        fn describe() -> Description {
+            let attributes = (0..40).map(|place| Attribute::text(&format!("a{place}")));
+            Description::new("wide", "1")
+                .reports(attributes.fold(User::schema(), Schema::attribute))
+        }
+        async fn open(_: Nested) -> Result<Self, Error> {
+            Ok(Self)
+        }
+        async fn check(&self) -> Result<Vec<String>, Error> {
+            Ok(vec![])
+        }
+        async fn sync(&self, sync: &mut Sync) -> Result<(), Error> {
+            let text = "x".repeat(64 * 1024);
+            let user = (0..40).fold(User::new("u1"), |user, place| {
+                user.attribute(format!("a{place}"), text.as_str())
+            });
+            sync.scope("users").await?.push(user).await
+        }
+    }
+    let error = block_on(sync_once::<Wide>(json!({}))).unwrap_err();
+    let Error::Bug { message, .. } = &error else { panic!("{error:?}") };
+    assert!(message.starts_with("a record of resource.user has 2621"), "{message}");
+}
+
+#[test]
 fn a_wrong_value_is_refused_by_its_path_and_not_repeated() {
     let config = json!({ "act": "honest", "nested": { "port": "hunter2" } });
     let error = block_on(sync_once::<Scripted>(config)).unwrap_err();
@@ -314,12 +411,15 @@ fn a_lookup_answers_key_by_key() {
         id: id.to_owned(),
         entitlement: String::new(),
     };
-    let presences = block_on(async {
+    block_on(async {
         let config = json!({ "act": "honest" });
         let mut harness = Harness::configured::<Scripted>(&config).await.unwrap();
-        harness.lookup(&[key("u9"), key("u1")]).await.unwrap()
+        let presences = harness.lookup(&[key("u9"), key("u1")]).await.unwrap();
+        assert_eq!(presences, [Presence::Absent, Presence::Present]);
+        // An answer too few could be read as the answer to another key.
+        let error = harness.lookup(&[key("forgotten"), key("u1")]).await.unwrap_err();
+        assert_eq!(error.to_string(), "2 keys were asked for, 1 answers came");
     });
-    assert_eq!(presences, [Presence::Absent, Presence::Present]);
 }
 
 /// Whether the suite finds fault with an act.
@@ -346,6 +446,62 @@ fn conformance_refuses_a_sync_that_ignores_its_cancellation() {
 #[test]
 fn conformance_refuses_grants_without_principals() {
     assert!(conformance_refuses(cordon_sdk::conformance::no_grant_dangles::<Scripted>, "many"));
+}
+
+/// Takes any configuration, reports another user each time and that one twice, and counts five.
+struct Sloppy(AtomicU32);
+
+#[derive(serde::Deserialize, schemars::JsonSchema)]
+struct Anything {}
+
+impl Connector for Sloppy {
+    type Config = Anything;
+
+    fn describe() -> Description {
+        Description::new("Sloppy Connector", "1").reports(User::schema())
+    }
+
+    async fn open(_: Anything) -> Result<Self, Error> {
+        Ok(Self(AtomicU32::new(0)))
+    }
+
+    async fn check(&self) -> Result<Vec<String>, Error> {
+        Ok(vec![])
+    }
+
+    async fn sync(&self, sync: &mut Sync) -> Result<(), Error> {
+        let id = self.0.fetch_add(1, Ordering::SeqCst).to_string();
+        let mut users = sync.scope("users").await?;
+        users.push(User::new(&id)).await?;
+        users.push(User::new(&id)).await?;
+        users.source_total(5);
+        users.complete().await
+    }
+}
+
+#[test]
+fn conformance_refuses_a_sloppy_connector_in_each_case() {
+    use cordon_sdk::conformance as suite;
+    for (name, case) in [
+        ("description", suite::describe_is_consistent::<Sloppy> as fn(&serde_json::Value)),
+        ("unknown key", suite::an_unknown_key_is_refused_by_name::<Sloppy>),
+        ("other records", suite::two_syncs_report_the_same_records::<Sloppy>),
+        ("duplicates", suite::no_record_is_reported_twice::<Sloppy>),
+        ("counts", suite::every_scope_is_closed_and_counted::<Sloppy>),
+    ] {
+        assert!(std::panic::catch_unwind(|| case(&json!({}))).is_err(), "{name} passed");
+    }
+}
+
+#[test]
+fn a_case_is_skipped_by_its_name_and_with_a_reason_only() {
+    let is_skipped = cordon_sdk::conformance::is_skipped;
+    let skipped: &[(&str, &str)] = &[("no_grant_dangles", "another connector reports the groups")];
+    assert!(is_skipped("no_grant_dangles", skipped));
+    assert!(!is_skipped("describe_is_consistent", skipped));
+    for wrong in [("no_such_case", "why"), ("no_grant_dangles", " ")] {
+        assert!(std::panic::catch_unwind(|| is_skipped("no_grant_dangles", &[wrong])).is_err());
+    }
 }
 
 #[test]

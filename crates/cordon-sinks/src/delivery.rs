@@ -10,6 +10,9 @@
 //!
 //! `op` is `added`, `modified` or `removed`; `before` is null for what was added, `after` for what was
 //! removed. Attributes that the record does not have are absent. Timestamps are RFC 3339.
+//!
+//! A receiver that was away for longer than snapshots are kept gets the newest one whole: every record
+//! as `added`, all under one `seq`, with ids that also count the records (`hr/8713:1`, `hr/8713:2`).
 
 use std::collections::BTreeMap;
 
@@ -39,12 +42,18 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// Names this delivery for ever, `<connector>/<seq>` or `<connector>/<seq>.<place>`: receivers
+    /// Names this delivery for ever, `<connector>/<seq>` or `<connector>/<seq>:<place>`: receivers
     /// drop what they have seen.
     pub fn idempotency_key(&self) -> String {
+        format!("{}/{}", self.connector, self.number())
+    }
+
+    /// What tells it from the connector's other deliveries. Without a full stop, because signatures
+    /// put one behind it.
+    pub(crate) fn number(&self) -> String {
         match self.place {
-            None => format!("{}/{}", self.connector, self.seq),
-            Some(place) => format!("{}/{}.{place}", self.connector, self.seq),
+            None => self.seq.to_string(),
+            Some(place) => format!("{}:{place}", self.seq),
         }
     }
 

@@ -52,10 +52,8 @@ impl Sink {
     /// Dropping the future is safe. What it had begun may still arrive.
     pub async fn deliver(&mut self, batch: &[Delivery]) -> Result<(), DeliverError> {
         debug_assert!(
-            batch
-                .windows(2)
-                .all(|pair| pair[0].connector == pair[1].connector
-                    && (pair[0].seq, pair[0].place) < (pair[1].seq, pair[1].place)),
+            batch.windows(2).all(|pair| pair[0].connector == pair[1].connector
+                && (pair[0].seq, pair[0].place) < (pair[1].seq, pair[1].place)),
             "a batch holds one connector's changes in order"
         );
         match self {

@@ -128,8 +128,9 @@ impl WebhookSink {
 #[derive(Default)]
 struct Request {
     connector: String,
-    first_seq: u64,
-    last_seq: u64,
+    /// Number and sequence number of the first change, then of the last.
+    first: (String, u64),
+    last: (String, u64),
     changes: usize,
     /// The changes' JSON with commas between them.
     list: Vec<u8>,
@@ -144,18 +145,18 @@ impl Request {
     fn push(&mut self, delivery: &Delivery, change: &[u8]) {
         if self.changes == 0 {
             self.connector = delivery.connector.to_string();
-            self.first_seq = delivery.seq;
+            self.first = (delivery.number(), delivery.seq);
         } else {
             self.list.push(b',');
         }
-        self.last_seq = delivery.seq;
+        self.last = (delivery.number(), delivery.seq);
         self.changes += 1;
         self.list.extend_from_slice(change);
     }
 
     /// The id and the body.
     fn finish(self) -> (String, Vec<u8>) {
-        let Self { connector, first_seq, last_seq, .. } = self;
+        let Self { connector, first: (first, first_seq), last: (last, last_seq), .. } = self;
         // A connector's name needs no escaping: it has only a-z, 0-9 and -.
         let mut body = format!(
             "{{\"v\":{},\"connector\":\"{connector}\",\"first_seq\":{first_seq},\"last_seq\":{last_seq},\"changes\":[",
@@ -164,7 +165,7 @@ impl Request {
         .into_bytes();
         body.extend_from_slice(&self.list);
         body.extend_from_slice(b"]}");
-        (format!("{connector}/{first_seq}-{last_seq}"), body)
+        (format!("{connector}/{first}-{last}"), body)
     }
 }
 

@@ -295,7 +295,6 @@ impl Iterator for Changes {
         let taken = self.take();
         if taken.is_err() {
             self.running = None;
-            self.sections.clear();
         }
         taken.transpose()
     }
@@ -337,9 +336,7 @@ fn pending(phase: Phase, step: Step) -> Option<Pending> {
     match (phase, step) {
         (Phase::Removed, Step::Removed(old)) => Some(Pending { place: old.into(), before: None }),
         (Phase::Present, Step::Added(new)) => Some(Pending { place: new.into(), before: None }),
-        (Phase::Present, Step::Both { before, after })
-            if before.entry.hash != after.entry.hash =>
-        {
+        (Phase::Present, Step::Both { before, after }) if before.entry.hash != after.entry.hash => {
             Some(Pending { place: after.into(), before: Some(before.into()) })
         }
         _ => None,

@@ -72,9 +72,10 @@ impl TypeColumns {
                 let record_type = record_type.clone();
                 return Err(StageError::RepeatedColumn { record_type, column: column() });
             }
-            let given = by_name.get(name).map(|fixed| fixed.value_type).or_else(|| {
-                columns::REFERENCES.contains(&name).then_some(AttributeType::Text)
-            });
+            let given = by_name
+                .get(name)
+                .map(|fixed| fixed.value_type)
+                .or_else(|| columns::REFERENCES.contains(&name).then_some(AttributeType::Text));
             if let Some(expected) = given.filter(|given| *given != attribute.value_type) {
                 return Err(StageError::WrongType {
                     record_type: record_type.clone(),
@@ -104,10 +105,7 @@ impl TypeColumns {
     /// The columns of a file: attributes, then scope and confirmation.
     pub(crate) fn file_schema(&self, scope: DataType) -> SchemaRef {
         let attributes = self.0.iter().map(|c| Field::new(&c.name, data_type(c.value_type), true));
-        let added = [
-            Field::new(SCOPE, scope, false),
-            Field::new(CONFIRMED, DataType::Int64, true),
-        ];
+        let added = [Field::new(SCOPE, scope, false), Field::new(CONFIRMED, DataType::Int64, true)];
         Arc::new(Schema::new(attributes.chain(added).collect::<Vec<_>>()))
     }
 }

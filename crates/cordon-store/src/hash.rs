@@ -4,6 +4,8 @@
 //! make two keys meet. Rows are hashed with SHA-256, cut to 128 bits, because "unchanged" is a
 //! decision about access and must hold against someone who chooses both rows.
 
+use std::sync::Arc;
+
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, TimestampMicrosecondType};
 use arrow_array::{Array, BooleanArray, Int64Array, RecordBatch, StringArray};
@@ -33,7 +35,7 @@ impl From<u128> for KeyHash {
 /// Hashes keys under the store's secret.
 #[derive(Debug, Clone)]
 pub(crate) struct KeyHasher {
-    secret: [u8; SECRET_BYTES],
+    secret: Arc<[u8; SECRET_BYTES]>,
 }
 
 impl KeyHasher {
@@ -41,7 +43,7 @@ impl KeyHasher {
         let mut secret = [0; SECRET_BYTES];
         let mut derive = blake3::Hasher::new_derive_key("cordon store key hashes 1");
         derive.update(key).finalize_xof().fill(&mut secret);
-        Self { secret }
+        Self { secret: Arc::new(secret) }
     }
 
     /// Tells two secrets apart without revealing them.
@@ -53,7 +55,7 @@ impl KeyHasher {
     }
 
     fn hash(&self, text: &[u8]) -> KeyHash {
-        xxh3_128_with_secret(text, &self.secret).into()
+        xxh3_128_with_secret(text, self.secret.as_slice()).into()
     }
 
     /// The half of a resource's key that references to it bear; `text` is `type:id`.

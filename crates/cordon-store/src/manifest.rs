@@ -146,7 +146,8 @@ impl Manifest {
 
     /// The manifest's bytes and the digest of its content.
     pub(crate) fn encode(&self) -> (Vec<u8>, String) {
-        let content = serde_json::to_vec(self).expect("a manifest has no map that JSON cannot hold");
+        let content =
+            serde_json::to_vec(self).expect("a manifest has no map that JSON cannot hold");
         let digest = blake3::hash(&content).to_hex().to_string();
         let header = Header { cordon_manifest: FORMAT, digest: digest.clone() };
         let mut bytes = serde_json::to_vec(&header).expect("a header is two plain fields");
@@ -161,8 +162,7 @@ impl Manifest {
         let damaged = |damage| ReadError::damaged(path, damage);
         let line = bytes.iter().position(|byte| *byte == b'\n');
         let (header, content) = bytes.split_at(line.ok_or_else(|| damaged(Damage::Header))?);
-        let header: Header =
-            serde_json::from_slice(header).map_err(|_| damaged(Damage::Header))?;
+        let header: Header = serde_json::from_slice(header).map_err(|_| damaged(Damage::Header))?;
         if header.cordon_manifest != FORMAT {
             let found = header.cordon_manifest;
             return Err(damaged(Damage::Format { found, known: FORMAT }));

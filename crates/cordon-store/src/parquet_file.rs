@@ -42,9 +42,8 @@ impl ParquetFile {
         bytes_max: u64,
     ) -> Result<Self, StageError> {
         let file = HashedFile::new(disk::create_new(&path)?, bytes_max);
-        let options = ArrowWriterOptions::new()
-            .with_properties(properties())
-            .with_skip_arrow_metadata(true);
+        let options =
+            ArrowWriterOptions::new().with_properties(properties()).with_skip_arrow_metadata(true);
         let writer = ArrowWriter::try_new_with_options(file, schema, options)
             .map_err(|source| encode_error(&path, source))?;
         Ok(Self { path, writer, rows: 0 })

@@ -101,7 +101,11 @@ impl Store {
         let _one = self.shared.publish.lock().unwrap_or_else(PoisonError::into_inner);
         let (connector, sync) = (accepted.connector(), accepted.sync());
         match self.snapshot(connector, sync) {
-            Ok(published) => same_content(&accepted, &published)?,
+            Ok(published) => {
+                same_content(&accepted, &published)?;
+                // Whoever renamed it may have died before the folder was synced.
+                disk::sync_dir(&self.shared.layout.connector(Shelf::Snapshots, connector))?;
+            }
             Err(ReadError::Missing { .. }) => self.publish_candidate(&accepted)?,
             Err(error) => return Err(error.into()),
         }

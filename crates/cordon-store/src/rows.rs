@@ -94,7 +94,10 @@ impl DataFile {
     }
 
     /// Reads the rows whose bits are set, in order, with every column.
-    pub(crate) fn select(&self, rows: BooleanBuffer) -> Result<ParquetRecordBatchReader, ReadError> {
+    pub(crate) fn select(
+        &self,
+        rows: BooleanBuffer,
+    ) -> Result<ParquetRecordBatchReader, ReadError> {
         self.reader(RowSelection::from_boolean_buffer(rows), ProjectionMask::all())
     }
 
@@ -123,8 +126,7 @@ impl DataFile {
         let selection = RowSelection::from_consecutive_ranges(ranges, total);
         let mut batches = Vec::new();
         for batch in self.reader(selection, mask)? {
-            let batch =
-                batch.map_err(|error| self.parquet_error(ParquetError::from(error)))?;
+            let batch = batch.map_err(|error| self.parquet_error(ParquetError::from(error)))?;
             batches.push(batch);
         }
         let found = batches.iter().map(RecordBatch::num_rows).sum::<usize>() as u64;
@@ -198,9 +200,7 @@ fn value(value_type: AttributeType, array: &ArrayRef, at: usize) -> Option<Value
     }
     Some(match value_type {
         AttributeType::Text => Value::Text(array.as_string_opt::<i32>()?.value(at).to_owned()),
-        AttributeType::Integer => {
-            Value::Integer(array.as_primitive_opt::<Int64Type>()?.value(at))
-        }
+        AttributeType::Integer => Value::Integer(array.as_primitive_opt::<Int64Type>()?.value(at)),
         AttributeType::Boolean => Value::Boolean(array.as_boolean_opt()?.value(at)),
         AttributeType::Timestamp => {
             let micros = array.as_primitive_opt::<TimestampMicrosecondType>()?.value(at);

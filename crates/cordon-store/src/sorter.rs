@@ -191,52 +191,28 @@ impl<F: Fixed> Run<F> {
     }
 }
 
-/// The smallest entry of a source; its place breaks ties so that runs keep their order.
-#[derive(Debug)]
-struct Head<F: Fixed> {
-    key: F::Key,
-    source: usize,
-    entry: F,
-}
-
-impl<F: Fixed> PartialEq for Head<F> {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl<F: Fixed> Eq for Head<F> {}
-
-impl<F: Fixed> PartialOrd for Head<F> {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl<F: Fixed> Ord for Head<F> {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.key.cmp(&other.key).then(self.source.cmp(&other.source))
-    }
-}
-
 /// Sorted entries, one at a time.
 #[derive(Debug)]
 pub(crate) struct Sorted<F: Fixed> {
     dir: PathBuf,
     sources: Vec<Source<F>>,
-    heads: BinaryHeap<Reverse<Head<F>>>,
+    /// The smallest key of each source; the source breaks ties, so that runs keep their order.
+    keys: BinaryHeap<Reverse<(F::Key, usize)>>,
+    /// The entry of each of those keys, by source.
+    heads: Vec<Option<F>>,
     last: Option<F>,
 }
 
 impl<F: Fixed> Sorted<F> {
     fn new(dir: PathBuf, mut sources: Vec<Source<F>>) -> Result<Self, PathError> {
-        let mut heads = BinaryHeap::with_capacity(sources.len());
+        let mut keys = BinaryHeap::with_capacity(sources.len());
+        let mut heads = Vec::with_capacity(sources.len());
         for (source, entries) in sources.iter_mut().enumerate() {
-            if let Some(entry) = entries.next(&dir)? {
-                heads.push(Reverse(Head { key: entry.key(), source, entry }));
-            }
+            let head = entries.next(&dir)?;
+            keys.extend(head.map(|entry| Reverse((entry.key(), source))));
+            heads.push(head);
         }
-        Ok(Self { dir, sources, heads, last: None })
+        Ok(Self { dir, sources, keys, heads, last: None })
     }
 
     pub(crate) fn next(&mut self) -> Result<Option<F>, PathError> {
@@ -251,17 +227,15 @@ impl<F: Fixed> Sorted<F> {
     }
 
     fn pop(&mut self) -> Result<Option<F>, PathError> {
-        let Some(mut head) = self.heads.peek_mut() else { return Ok(None) };
-        let entry = head.0.entry;
-        match self.sources[head.0.source].next(&self.dir)? {
-            Some(next) => {
-                head.0.key = next.key();
-                head.0.entry = next;
-            }
+        let Some(mut smallest) = self.keys.peek_mut() else { return Ok(None) };
+        let source = smallest.0.1;
+        let next = self.sources[source].next(&self.dir)?;
+        match &next {
+            Some(next) => smallest.0.0 = next.key(),
             None => {
-                PeekMut::pop(head);
+                PeekMut::pop(smallest);
             }
         }
-        Ok(Some(entry))
+        Ok(std::mem::replace(&mut self.heads[source], next))
     }
 }

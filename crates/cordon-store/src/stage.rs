@@ -309,10 +309,8 @@ impl Staging {
         }
         let place = self.scopes.len();
         self.by_ordinal.insert(ordinal, place);
-        let batch = BatchScope {
-            ordinal: place as u32,
-            name: Arc::new(StringArray::from(vec![name])),
-        };
+        let batch =
+            BatchScope { ordinal: place as u32, name: Arc::new(StringArray::from(vec![name])) };
         self.scopes.push(StageScope { name: name.to_owned(), batch });
         Ok(())
     }

@@ -18,7 +18,9 @@ use cordon_model::{
     ConnectorName, RecordSchema, RecordType, Row, ScopeOutcome, ScopeReport, SyncNumber, Value,
     Values, Watermark,
 };
-use cordon_validate::{Accepted, Candidate, Census, Delta, History, Judged, Policy, TypeCensus, TypeDelta, judge};
+use cordon_validate::{
+    Accepted, Candidate, Census, Delta, History, Judged, Policy, TypeCensus, TypeDelta, judge,
+};
 use jiff::Timestamp;
 
 use crate::limits::Limits;
@@ -107,7 +109,8 @@ pub(crate) fn group(scope: &str, id: &str) -> Record {
 
 pub(crate) fn entitlement(scope: &str, id: &str, group: &str, privileged: bool) -> Record {
     let resource = text(&format!("group:{group}"));
-    let values = [("id", text(id)), ("resource", resource), ("privileged", Value::Boolean(privileged))];
+    let values =
+        [("id", text(id)), ("resource", resource), ("privileged", Value::Boolean(privileged))];
     record(scope, "entitlement.group", &values)
 }
 
@@ -197,9 +200,8 @@ pub(crate) fn append(
     batch: usize,
 ) -> Result<(), StageError> {
     let mut ordinals: BTreeMap<&str, u32> = BTreeMap::new();
-    let like = |a: &Record, b: &Record| {
-        a.scope == b.scope && a.row.record_type == b.row.record_type
-    };
+    let like =
+        |a: &Record, b: &Record| a.scope == b.scope && a.row.record_type == b.row.record_type;
     for neighbours in records.chunk_by(like) {
         let scope = neighbours[0].scope.as_str();
         let next = ordinals.len() as u32 * 10;

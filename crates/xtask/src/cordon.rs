@@ -11,8 +11,20 @@ use serde_json::Value;
 
 use crate::run;
 
+/// A socket's path has 107 bytes at most.
+const SOCKET_BYTES_MAX: usize = 107;
+
 /// From its start to its first answer, and from the order to stop to its end.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Where a daemon that lives in a folder listens: there, unless the path would be too long.
+pub(crate) fn socket_in(folder: &Path) -> PathBuf {
+    let socket = folder.join("cordon.sock");
+    if socket.as_os_str().len() <= SOCKET_BYTES_MAX {
+        return socket;
+    }
+    std::env::temp_dir().join(format!("cordon-xtask-{}.sock", std::process::id()))
+}
 
 /// The command-line client, told where its daemon listens.
 pub(crate) struct Cli {

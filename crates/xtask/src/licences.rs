@@ -25,16 +25,6 @@ struct Deny {
 #[derive(Deserialize)]
 struct Licenses {
     allow: BTreeSet<String>,
-    #[serde(default)]
-    exceptions: Vec<Exception>,
-}
-
-/// Licences that one crate may have.
-#[derive(Deserialize)]
-struct Exception {
-    #[serde(rename = "crate")]
-    name: String,
-    allow: BTreeSet<String>,
 }
 
 #[derive(Deserialize)]
@@ -94,15 +84,65 @@ impl Deny {
         let Some(licence) = &package.license else {
             return Some("it names no licence".to_owned());
         };
-        let exception = self.licenses.exceptions.iter().find(|one| one.name == package.name);
-        let allowed = |licence: &str| {
-            self.licenses.allow.contains(licence)
-                || exception.is_some_and(|one| one.allow.contains(licence))
-        };
+        let allowed = |licence: &str| self.licenses.allow.contains(licence);
         match expression::is_satisfied(licence, &allowed) {
             Ok(true) => None,
             Ok(false) => Some(format!("licence {licence} is not allowed")),
             Err(error) => Some(format!("licence {licence:?} cannot be read: {error}")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is wrong with a package of that name, licence and source.
+    fn check(name: &str, licence: Option<&str>, source: Option<&str>) -> Vec<String> {
+        let deny: Deny = toml::from_str(
+            r#"
+            licenses.allow = ["MIT"]
+            bans.deny = [{ crate = "openssl-sys", reason = "TLS is rustls" }]
+            sources.allow-registry = ["https://registry.example/index"]
+            "#,
+        )
+        .unwrap();
+        deny.check(&Package {
+            name: name.into(),
+            version: "1.2.3".into(),
+            license: licence.map(str::to_owned),
+            source: source.map(str::to_owned),
+            manifest_path: "Cargo.toml".into(),
+            dependencies: Vec::new(),
+        })
+    }
+
+    const REGISTRY: Option<&str> = Some("registry+https://registry.example/index");
+
+    #[test]
+    fn a_package_with_an_allowed_licence_from_an_allowed_place_passes() {
+        assert_eq!(check("serde", Some("MIT OR GPL-3.0"), REGISTRY), Vec::<String>::new());
+        assert_eq!(check("cordond", Some("MIT"), None), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_package_without_an_allowed_licence_is_found() {
+        assert_eq!(
+            check("x", Some("GPL-3.0"), REGISTRY),
+            ["x 1.2.3: licence GPL-3.0 is not allowed"]
+        );
+        assert_eq!(check("x", None, REGISTRY), ["x 1.2.3: it names no licence"]);
+    }
+
+    #[test]
+    fn a_banned_package_and_one_from_elsewhere_are_found() {
+        assert_eq!(
+            check("openssl-sys", Some("MIT"), REGISTRY),
+            ["openssl-sys 1.2.3 is banned: TLS is rustls"]
+        );
+        assert_eq!(
+            check("x", Some("MIT"), Some("git+https://example.com/x")),
+            ["x 1.2.3 comes from git+https://example.com/x"]
+        );
     }
 }

@@ -13,7 +13,7 @@ use std::process::Command;
 
 use anyhow::Context;
 
-use crate::cordon::Cli;
+use crate::cordon::{self, Cli};
 use crate::run::{self, say};
 use crate::workspace::Workspace;
 use company::Company;
@@ -24,9 +24,6 @@ const PACKAGES: [&str; 5] =
 
 /// The configuration, with names in braces for what only this run knows.
 const TEMPLATE: &str = "examples/quickstart/cordon.toml";
-
-/// A socket's path has 107 bytes at most.
-const SOCKET_BYTES_MAX: usize = 107;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -50,7 +47,7 @@ pub(crate) fn tour(workspace: &Workspace) -> anyhow::Result<()> {
         fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {folder:?}"))?;
     }
     // Only the tour itself starts syncs, so that each step sees its own.
-    let place = Place::prepare(workspace, &target, folder, "1d")?;
+    let place = Place::prepare(workspace, &target, folder, "24h")?;
     tour::run(&place)
 }
 
@@ -62,6 +59,7 @@ fn in_foreground(workspace: &Workspace) -> anyhow::Result<()> {
         Company::new().write_export(&place.export())?;
     }
     say(&place.what_next());
+    place.say_what_is_left_out();
     // cordond takes our place, so that Ctrl-C is its own and the prompt waits for its end.
     let failed = Command::new(place.program("cordond"))
         .args(["--dev", "--config"])
@@ -90,11 +88,7 @@ impl Place {
         fs::create_dir_all(folder.join("hr"))
             .with_context(|| format!("cannot create {folder:?}"))?;
         let is_root = rustix::process::geteuid().is_root();
-        let mut socket = folder.join("cordon.sock");
-        if socket.as_os_str().len() > SOCKET_BYTES_MAX {
-            let name = format!("cordon-quickstart-{}.sock", std::process::id());
-            socket = std::env::temp_dir().join(name);
-        }
+        let socket = cordon::socket_in(&folder);
         let template = workspace.root().join(TEMPLATE);
         let text = fs::read_to_string(&template)
             .with_context(|| format!("cannot read {template:?}"))?
@@ -125,20 +119,19 @@ impl Place {
         self.folder.join("changes.ndjson")
     }
 
-    /// What is left out on this host; empty when nothing is.
-    fn left_out(&self) -> &'static str {
-        if self.is_root {
-            ""
-        } else {
-            "not root: sudo rights and SSH keys of this host are left out, they cannot be read"
+    fn say_what_is_left_out(&self) {
+        if !self.is_root {
+            say(
+                "not root: sudo rights and SSH keys of this host are left out, they cannot be read",
+            );
         }
     }
 
     fn what_next(&self) -> String {
         let cordon =
             format!("{} --socket {}", self.program("cordon").display(), self.socket.display());
-        let (export, changes) = (self.export(), self.changes());
-        let (export, changes) = (export.display(), changes.display());
+        let (hr, changes) = (self.folder.join("hr"), self.changes());
+        let (hr, changes) = (hr.display(), changes.display());
         format!(
             "\
 cordond runs below until Ctrl-C. In another terminal:
@@ -148,14 +141,19 @@ cordond runs below until Ctrl-C. In another terminal:
   tail -f {changes}
                                      every accepted change, a line each
 
-  Break the HR export and sync it:
-  head -n 1800 {export} > /tmp/cut.csv && cp /tmp/cut.csv {export}
+Break the HR export:
+
+  cd {hr} && cp workers.csv whole.csv
+  head -n 1800 whole.csv > workers.csv
   cordon sync hr --wait              quarantined: the manifest promises 3,000 workers
   cordon diff hr                     who would have lost access
-  cordon status                      linux is untouched, hr still serves yesterday's data
+  cordon status                      linux is untouched, and the last good data of hr is still served
 
-{}",
-            self.left_out()
+Repair it:
+
+  cp whole.csv workers.csv
+  cordon sync hr --wait              accepted; nothing was lost and nobody was removed
+"
         )
     }
 }

@@ -16,6 +16,19 @@ pub(crate) fn warn(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
+/// A number with its thousands apart.
+pub(crate) fn count(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (position, digit) in digits.chars().enumerate() {
+        if position > 0 && (digits.len() - position).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// Runs a program with our own streams, and fails when it fails.
 pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
     let shown = shown(command);
@@ -52,4 +65,14 @@ fn shown(command: &Command) -> String {
     let mut words = vec![name];
     words.extend(command.get_args().map(|arg| arg.to_string_lossy().into_owned()));
     format!("`{}`", words.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn thousands_stand_apart() {
+        for (number, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(super::count(number), text);
+        }
+    }
 }

@@ -121,9 +121,8 @@ fn connector(
     raw: raw::Connector,
     host: &Policy,
 ) -> Result<Connector, ConfigError> {
-    let fail = |message: String| {
-        Err(ConfigError::of_file(path, format!("connector `{name}`: {message}")))
-    };
+    let fail =
+        |message: String| Err(ConfigError::of_file(path, format!("connector `{name}`: {message}")));
     let schedule = match schedule(&raw) {
         Ok(schedule) => schedule,
         Err(message) => return fail(message),
@@ -224,8 +223,7 @@ fn program(uses: &str, base: &Path) -> Result<PathBuf, String> {
     let packaged = PathBuf::from("/usr/lib/cordon/connectors");
     let places = [beside.join(&file), packaged.join(&file)];
     places.iter().find(|place| place.is_file()).cloned().ok_or_else(|| {
-        let looked: Vec<String> =
-            places.iter().map(|place| place.display().to_string()).collect();
+        let looked: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
         format!("use = {uses:?}: no such connector; looked for {}", looked.join(" and "))
     })
 }

@@ -22,8 +22,7 @@ impl Service {
             "" => None,
             name => Some(self.find(name)?.0),
         };
-        let waiting =
-            self.host.ledger.quarantined(name.as_ref()).await.map_err(Refusal::from)?;
+        let waiting = self.host.ledger.quarantined(name.as_ref()).await.map_err(Refusal::from)?;
         Ok(v1::QuarantineResponse { syncs: waiting.iter().map(render::quarantined).collect() })
     }
 

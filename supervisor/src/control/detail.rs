@@ -87,7 +87,7 @@ impl Service {
         name: Option<&cordon_model::ConnectorName>,
         limit: u32,
     ) -> Result<Vec<v1::Event>, Refusal> {
-        let rows = self.host.ledger.newest_evidence(name, limit).await?;
+        let rows = self.host.ledger.latest_evidence(name, limit).await?;
         Ok(rows.iter().map(render::event).collect())
     }
 }

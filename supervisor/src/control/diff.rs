@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use cordon_model::{AttributeName, Change, ChangeOp, ConnectorName, RecordType, Row, SyncNumber, Value};
+use cordon_model::{
+    AttributeName, Change, ChangeOp, ConnectorName, RecordType, Row, SyncNumber, Value,
+};
 use cordon_store::{ReadError, Snapshot, Store};
 use cordon_validate::Delta;
 use cordon_wire::v1;
@@ -70,9 +72,8 @@ impl Service {
         let store = self.host.store.clone();
         let connector = name.clone();
         let opened = tokio::task::spawn_blocking(move || {
-            let after = store
-                .candidate(&connector, sync)
-                .or_else(|_| store.snapshot(&connector, sync))?;
+            let after =
+                store.candidate(&connector, sync).or_else(|_| store.snapshot(&connector, sync))?;
             let against = match against {
                 0 => after.manifest.against,
                 number => Some(SyncNumber(number)),
@@ -81,14 +82,19 @@ impl Service {
             Ok::<_, ReadError>(Pair { before, after })
         });
         opened.await.map_err(|error| Refusal::failed(error.to_string()))?.map_err(|error| {
-            Refusal::not_found(format!("sync {sync} of `{name}` cannot be compared: {}", chain(&error)))
-                .hint(format!("`cordon runs {name}` lists its syncs; failed ones leave no records"))
+            Refusal::not_found(format!(
+                "sync {sync} of `{name}` cannot be compared: {}",
+                chain(&error)
+            ))
+            .hint(format!("`cordon runs {name}` lists its syncs; failed ones leave no records"))
         })
     }
 }
 
 fn is_op(op: &str) -> bool {
-    [ChangeOp::Added, ChangeOp::Modified, ChangeOp::Removed].iter().any(|known| known.as_str() == op)
+    [ChangeOp::Added, ChangeOp::Modified, ChangeOp::Removed]
+        .iter()
+        .any(|known| known.as_str() == op)
 }
 
 /// What was asked for; else what waits for a decision; else the newest snapshot.

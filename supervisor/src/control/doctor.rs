@@ -77,9 +77,7 @@ impl Service {
                 let detail = format!("{} MiB free", free >> 20);
                 item("snapshots", "warn", detail, "free some space; a full disk fails syncs")
             }
-            Ok(free) => {
-                item("snapshots", "ok", format!("verified, {} MiB free", free >> 20), "")
-            }
+            Ok(free) => item("snapshots", "ok", format!("verified, {} MiB free", free >> 20), ""),
             Err(error) => item("snapshots", "warn", error.to_string(), ""),
         }
     }

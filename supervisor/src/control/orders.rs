@@ -73,9 +73,11 @@ impl Service {
         let (name, handle) = self.find(&request.get_ref().connector)?;
         let wanted = handle.view.borrow().wanted.clone();
         match wanted {
-            Wanted::Paused { .. } => Err(Refusal::invalid("CRD-H003", format!("`{name}` is paused"))
-                .hint(format!("end the pause with `cordon resume {name}`"))
-                .into()),
+            Wanted::Paused { .. } => {
+                Err(Refusal::invalid("CRD-H003", format!("`{name}` is paused"))
+                    .hint(format!("end the pause with `cordon resume {name}`"))
+                    .into())
+            }
             Wanted::Run => Ok(self.order_answer(&name, &handle, 0, format!("{name} runs already"))),
             Wanted::Stopped => {
                 let evidence = self.want(&name, &handle, Wanted::Run, &actor, "started").await?;
@@ -107,7 +109,9 @@ impl Service {
         let (name, handle) = self.find(&order.connector)?;
         check_reason(&order.reason)?;
         if order.seconds > PAUSE_SECONDS_MAX {
-            return Err(Refusal::invalid("CRD-H002", "a pause with an end lasts a year at most").into());
+            return Err(
+                Refusal::invalid("CRD-H002", "a pause with an end lasts a year at most").into()
+            );
         }
         let since = Timestamp::now();
         let until = (order.seconds > 0)

@@ -151,11 +151,7 @@ fn ranked_status(
 
 /// Counts for the wire.
 pub(super) fn counts(counts: ChangeCounts) -> v1::ChangeCounts {
-    v1::ChangeCounts {
-        added: counts.added,
-        removed: counts.removed,
-        modified: counts.modified,
-    }
+    v1::ChangeCounts { added: counts.added, removed: counts.removed, modified: counts.modified }
 }
 
 /// How far a running sync is.

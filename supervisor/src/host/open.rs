@@ -33,7 +33,8 @@ impl StateLock {
         let path = dir.join("lock");
         let mut options = OpenOptions::new();
         options.create(true).truncate(false).write(true).read(true).mode(0o600);
-        let file = options.open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+        let file =
+            options.open(&path).with_context(|| format!("cannot open {}", path.display()))?;
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(mut lock) => {
                 use std::io::Write;
@@ -50,7 +51,9 @@ impl StateLock {
                     holder.trim()
                 )
             }
-            Err((_, errno)) => Err(errno).with_context(|| format!("cannot lock {}", path.display())),
+            Err((_, errno)) => {
+                Err(errno).with_context(|| format!("cannot lock {}", path.display()))
+            }
         }
     }
 
@@ -63,7 +66,9 @@ impl StateLock {
 pub(crate) async fn open(config: Config, faults: Hook) -> anyhow::Result<Arc<Host>> {
     let dir = config.daemon.data_dir.clone();
     // A connector with a user id of its own must be able to reach its private folder, and no more.
-    for (folder, mode) in [(dir.clone(), 0o711), (dir.join("work"), 0o711), (dir.join("logs"), 0o700)] {
+    for (folder, mode) in
+        [(dir.clone(), 0o711), (dir.join("work"), 0o711), (dir.join("logs"), 0o700)]
+    {
         make_dir(&folder, mode)?;
     }
     let lock = StateLock::take(&dir)?;

@@ -18,14 +18,15 @@ impl Host {
             .sinks
             .values()
             .flat_map(|sink| {
-                config
-                    .connectors
-                    .keys()
-                    .filter(|connector| sink.takes(connector))
-                    .map(|connector| Delivery { sink: sink.name.clone(), connector: connector.clone() })
+                config.connectors.keys().filter(|connector| sink.takes(connector)).map(
+                    |connector| Delivery { sink: sink.name.clone(), connector: connector.clone() },
+                )
             })
             .collect();
-        let kept = self.ledger.retain(config.daemon.keep_last, &deliveries, jiff::Timestamp::now()).await?;
+        let kept = self
+            .ledger
+            .retain(config.daemon.keep_last, &deliveries, jiff::Timestamp::now())
+            .await?;
         let keep = Keep { snapshots: kept.snapshots, candidates: kept.candidates };
         let store = self.store.clone();
         let swept = tokio::task::spawn_blocking(move || store.sweep(&keep)).await??;

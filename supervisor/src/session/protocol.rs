@@ -167,7 +167,8 @@ impl Protocol {
     }
 
     fn end_scope(&mut self, end: &v1::ScopeEnd) -> Result<Step, Violation> {
-        let refused = |error: cordon_wire::scope::WireScopeError| Violation::bytes(error.to_string());
+        let refused =
+            |error: cordon_wire::scope::WireScopeError| Violation::bytes(error.to_string());
         let outcome = cordon_wire::scope::outcome_from_wire(end).map_err(refused)?;
         let watermark =
             cordon_wire::scope::watermark_from_wire(end.watermark.as_ref()).map_err(refused)?;
@@ -215,7 +216,9 @@ impl Protocol {
 
     fn open_scope(&mut self, scope: u32, what: &str) -> Result<&mut Scope, Violation> {
         match self.scopes.get_mut(scope as usize) {
-            None => Err(Violation::order(format!("{what} names scope {scope}, which was never opened"))),
+            None => {
+                Err(Violation::order(format!("{what} names scope {scope}, which was never opened")))
+            }
             Some(closed) if closed.report.is_some() => Err(Violation::order(format!(
                 "{what} names scope {:?}, which is closed",
                 closed.name

@@ -126,7 +126,11 @@ fn a_restart_does_not_count_as_a_failure() {
     let (unit, effects) = play(&[due(), Event::Ready, Event::Restart]);
     assert_eq!(effects, [Effect::Kill]);
     let (unit, effects) = step(unit, gone(), secs(4), &RULES);
-    assert_eq!((unit.streak, effects), (0, vec![Effect::Launch]), "the interrupted sync starts anew");
+    assert_eq!(
+        (unit.streak, effects),
+        (0, vec![Effect::Launch]),
+        "the interrupted sync starts anew"
+    );
 }
 
 #[test]

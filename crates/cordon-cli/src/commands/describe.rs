@@ -35,7 +35,7 @@ fn page(detail: &v1::ConnectorDetail, scene: &Scene) -> Page {
     let status = detail.status.as_ref().unwrap_or(&empty);
     summary(&mut page, detail, status, scene);
     pairs(&mut page, "Policy", detail.policy.iter().map(|it| (it.name.as_str(), it.value.clone())));
-    pairs(&mut page, "Isolation", detail.isolation.iter().map(isolation));
+    pairs(&mut page, "Isolation", isolation(&detail.isolation, scene).into_iter());
     section(&mut page, "Checks", &checks(&detail.findings, scene), detail.findings.len(), scene);
     section(&mut page, "Scopes", &scopes(&detail.scopes, scene), detail.scopes.len(), scene);
     section(&mut page, "Syncs", &syncs(&detail.runs, scene), detail.runs.len(), scene);
@@ -137,8 +137,19 @@ fn runtime(status: &v1::ConnectorStatus) -> String {
     parts.join(", ")
 }
 
-fn isolation(item: &v1::IsolationItem) -> (&str, String) {
-    (&item.name, format!("{}  {}", item.state, item.detail).trim_end().to_owned())
+/// What is not in force, item by item; what is, by its number, unless the page is wide.
+fn isolation<'a>(items: &'a [v1::IsolationItem], scene: &Scene) -> Vec<(&'a str, String)> {
+    let (applied, rest): (Vec<_>, Vec<_>) = items.iter().partition(|it| it.state == "applied");
+    let shown = if scene.wide { items.iter().collect() } else { rest };
+    let mut lines = Vec::new();
+    if !scene.wide && !applied.is_empty() {
+        let measures = units::plural(applied.len() as u64, "measure", "measures");
+        lines.push(("applied", format!("{measures} (-o wide names them)")));
+    }
+    lines.extend(shown.into_iter().map(|item| {
+        (item.name.as_str(), format!("{}  {}", item.state, item.detail).trim_end().to_owned())
+    }));
+    lines
 }
 
 fn pairs<'a>(page: &mut Page, name: &str, pairs: impl Iterator<Item = (&'a str, String)>) {
@@ -300,7 +311,7 @@ mod tests {
 
         Policy     removed.user  50 or 10 %
 
-        Isolation  cgroup    applied  v2
+        Isolation  applied   1 measure (-o wide names them)
                    landlock  unavailable
 
         Checks

@@ -155,6 +155,9 @@ fn types(types: &[v1::TypeChange]) -> Grid {
         Grid::new(&["TYPE", ">BEFORE", ">AFTER", ">+", ">-", ">~", ">CARRIED", "SHARE REMOVED"]);
     for kind in types {
         let counts = kind.counts.unwrap_or_default();
+        if kind.before == 0 && kind.after == 0 && units::changes_sum(&counts) == 0 {
+            continue;
+        }
         grid.row([
             kind.label.clone(),
             units::count(kind.before),

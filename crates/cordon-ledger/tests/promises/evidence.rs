@@ -80,7 +80,7 @@ async fn evidence_is_neither_changed_nor_deleted_nor_put_in_between() {
     let mut connection = host.intruder_of(&host.path()).await;
     for sql in [
         "UPDATE evidence SET actor = 'eve'",
-        "DELETE FROM evidence",
+        "DELETE FROM evidence WHERE seq = 2",
         "INSERT OR REPLACE INTO evidence SELECT 2, time, kind, connector, 'eve', body, prev_hash, hash FROM evidence WHERE seq = 2",
         "INSERT INTO evidence SELECT 9, time, kind, connector, 'eve', body, prev_hash, hash FROM evidence WHERE seq = 2",
     ] {

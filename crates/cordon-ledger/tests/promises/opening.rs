@@ -45,15 +45,15 @@ async fn a_new_ledger_is_for_its_owner_alone() {
 #[tokio::test]
 async fn garbage_is_refused_and_left_as_it_is() {
     let host = Host::new().await;
-    let path = host.dir.path().join("other.db");
+    let path = host.dir.path().join("garbage.db");
     let header = b"SQLite format 3\0".to_vec();
-    for garbage in [
-        Vec::new(),
-        b"x".to_vec(),
-        b"this is not a database, but a text that is long enough".repeat(100),
-        header.clone(),
-        [header.clone(), vec![0xff; 8192]].concat(),
-        [header, vec![0; 8192]].concat(),
+    for (garbage, said) in [
+        (Vec::new(), "is not a SQLite database"),
+        (b"x".to_vec(), "is not a SQLite database"),
+        (b"this is not a database, but long enough. ".repeat(100), "is not a SQLite database"),
+        (header.clone(), "garbage.db"),
+        ([header.clone(), vec![0xff; 8192]].concat(), "garbage.db"),
+        ([header, vec![0; 8192]].concat(), "garbage.db"),
     ] {
         fs::write(&path, &garbage).unwrap();
         let error = refused(&path).await;
@@ -61,6 +61,7 @@ async fn garbage_is_refused_and_left_as_it_is() {
             matches!(error, OpenError::Damaged { .. } | OpenError::Foreign { .. }),
             "{error:?}"
         );
+        assert!(error.to_string().contains(said), "{error} does not say {said:?}");
     }
 }
 

@@ -34,7 +34,9 @@ fn open_descriptors_are_null_log_log_and_channel_whatever_the_supervisor_leaks()
         let rig = Rig::new();
         let leak = fs::File::open("/etc/passwd").unwrap();
         rustix::io::fcntl_setfd(&leak, rustix::io::FdFlags::empty()).unwrap();
-        let jailed = rig.start(rig.spec("/bin/sleep", &["300"])).await;
+        let jailed = rig.start(rig.script("kill -STOP $$")).await;
+        // Past the files that a program opens while it is loaded.
+        eventually("it stands still", || jailed.is_stopped()).await;
         let dir = format!("/proc/{}/fd", jailed.pid());
         let mut found: Vec<(String, String)> = fs::read_dir(&dir)
             .unwrap()

@@ -3,7 +3,7 @@
 use cordon_model::{ChangeOp, Value};
 use serde_json::json;
 
-use crate::delivery_of;
+use crate::{baseline, delivery_of};
 
 #[test]
 fn a_change_is_delivered_in_the_documented_envelope() {
@@ -50,4 +50,11 @@ fn the_idempotency_key_names_connector_and_number_and_nothing_that_changes() {
     again.committed_at = "2030-01-01T00:00:00Z".parse().unwrap();
     assert_eq!(first.idempotency_key(), "hr/9");
     assert_eq!(first.idempotency_key(), again.idempotency_key());
+}
+
+#[test]
+fn records_of_a_snapshot_that_is_sent_whole_have_keys_of_their_own() {
+    let keys: Vec<_> = baseline(9, 1..=2).iter().map(|one| one.idempotency_key()).collect();
+    assert_eq!(keys, ["hr/9:1", "hr/9:2"]);
+    assert_eq!(baseline(9, 1..=1)[0].to_json()["seq"], 9);
 }

@@ -23,6 +23,7 @@ fn delivery_of(seq: u64, filler: usize) -> Delivery {
     let row = Row { record_type: record_type.clone(), values };
     Delivery {
         seq,
+        place: None,
         connector: ConnectorName::new("hr").unwrap(),
         snapshot: SyncNumber(7),
         committed_at: "2026-03-02T04:00:00Z".parse().unwrap(),
@@ -39,4 +40,9 @@ fn delivery_of(seq: u64, filler: usize) -> Delivery {
 /// The changes with those numbers.
 fn deliveries(seqs: std::ops::RangeInclusive<u64>) -> Vec<Delivery> {
     seqs.map(|seq| delivery_of(seq, 0)).collect()
+}
+
+/// The changes with those places of a snapshot that is sent whole, under one number.
+fn baseline(seq: u64, places: std::ops::RangeInclusive<u64>) -> Vec<Delivery> {
+    places.map(|place| Delivery { seq, place: Some(place), ..delivery_of(place, 0) }).collect()
 }

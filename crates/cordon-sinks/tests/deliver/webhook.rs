@@ -11,7 +11,7 @@ use serde_json::Value;
 use sha2::Sha256;
 
 use crate::receiver::{Answer, Receiver, Request};
-use crate::{deliveries, delivery_of};
+use crate::{baseline, deliveries, delivery_of};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const OK: Answer = Answer::Head("200 OK\r\n");
@@ -118,6 +118,17 @@ async fn a_batch_sent_again_bears_the_same_id() {
     let ids: Vec<_> =
         receiver.requests().iter().map(|request| request.headers["webhook-id"].clone()).collect();
     assert_eq!(ids, ["hr/5-9", "hr/5-9"]);
+}
+
+#[tokio::test]
+async fn requests_of_a_snapshot_that_is_sent_whole_have_ids_of_their_own_without_a_full_stop() {
+    let receiver = Receiver::start(vec![OK]).await;
+    let mut sink = open(config(&receiver.url)).unwrap();
+    sink.deliver(&baseline(8, 1..=500)).await.unwrap();
+    sink.deliver(&baseline(8, 501..=600)).await.unwrap();
+    let ids: Vec<_> =
+        receiver.requests().iter().map(|request| request.headers["webhook-id"].clone()).collect();
+    assert_eq!(ids, ["hr/8:1-8:500", "hr/8:501-8:600"]);
 }
 
 #[tokio::test]

@@ -47,12 +47,7 @@ pub(super) fn census(
     Census { types, scopes: scopes.collect(), privileged: step.privileged_now.clone() }
 }
 
-pub(super) fn delta(
-    reports: &Reports,
-    before: &Manifest,
-    parts: &[Part],
-    step: &Stepped,
-) -> Delta {
+pub(super) fn delta(reports: &Reports, before: &Manifest, parts: &[Part], step: &Stepped) -> Delta {
     let mut types = step.types.clone();
     for part in parts.iter().filter(|part| !part.reported) {
         if let Some(of) = types.get_mut(&part.entry.record_type) {

@@ -72,8 +72,8 @@ pub(super) fn commit(
     let mut shards = BTreeSet::new();
     for part in parts {
         let Some(paths) = part.staged else { continue };
-        shards.extend(install(store, ObjectKind::Data, &part.entry.data, &paths.data)?);
-        shards.extend(install(store, ObjectKind::Index, &part.entry.index, &paths.index)?);
+        shards.insert(install(store, ObjectKind::Data, &part.entry.data, &paths.data)?);
+        shards.insert(install(store, ObjectKind::Index, &part.entry.index, &paths.index)?);
     }
     for shard in &shards {
         disk::sync_dir(shard)?;
@@ -96,22 +96,23 @@ pub(super) fn commit(
 
 /// Moves a file to its name; returns the folder that must be synced. Where the same content is there
 /// already and whole, that stays and ours goes with the staging folder; a damaged one is replaced.
+/// The folder is synced even then: whoever put the file there may have died before that.
 fn install(
     store: &Store,
     kind: ObjectKind,
     object: &ObjectRef,
     from: &Path,
-) -> Result<Option<PathBuf>, PathError> {
+) -> Result<PathBuf, PathError> {
     store.faults.pass("store.stage.file-written");
+    let path = store.shared.layout.object(kind, object);
+    let shard = path.parent().expect("an object lies in a folder").to_owned();
     if store.open_object(kind, object).is_ok() {
-        return Ok(None);
+        return Ok(shard);
     }
     File::open(from).and_then(|file| file.sync_all()).at(from)?;
     store.faults.pass("store.stage.file-synced");
-    let path = store.shared.layout.object(kind, object);
-    let shard = path.parent().expect("an object lies in a folder").to_owned();
     disk::make_dir(&shard)?;
     disk::install(from, &path)?;
     store.faults.pass("store.stage.object-renamed");
-    Ok(Some(shard))
+    Ok(shard)
 }

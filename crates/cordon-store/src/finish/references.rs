@@ -45,11 +45,7 @@ pub(super) fn dangling(staging: &mut Staging, parts: &[Part]) -> Result<Vec<Defe
 }
 
 /// The principals of a type's grants that are no resources of that type.
-fn principals(
-    store: &Store,
-    grants: &Part,
-    parts: &[Part],
-) -> Result<Option<Defect>, StageError> {
+fn principals(store: &Store, grants: &Part, parts: &[Part]) -> Result<Option<Defect>, StageError> {
     let name = grants.entry.record_type.name.clone();
     let resources = RecordType { kind: RecordKind::Resource, name };
     let resources = parts.iter().filter(|part| part.entry.record_type == resources);
@@ -100,10 +96,7 @@ fn look_up(
 struct Ends(Merged);
 
 impl Ends {
-    fn new<'a>(
-        store: &Store,
-        parts: impl Iterator<Item = &'a Part>,
-    ) -> Result<Self, ReadError> {
+    fn new<'a>(store: &Store, parts: impl Iterator<Item = &'a Part>) -> Result<Self, ReadError> {
         let readers = parts.map(|part| part.index(store)).collect::<Result<_, _>>()?;
         Ok(Self(Merged::new(readers)?))
     }

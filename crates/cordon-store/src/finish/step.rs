@@ -135,11 +135,7 @@ enum Side {
     After,
 }
 
-fn step_type(
-    sides: &Sides<'_>,
-    sets: &mut Sets,
-    stepped: &mut Stepped,
-) -> Result<(), StageError> {
+fn step_type(sides: &Sides<'_>, sets: &mut Sets, stepped: &mut Stepped) -> Result<(), StageError> {
     let before = || sides.before.iter().copied();
     let after = || sides.after.iter().map(|part| &part.entry);
     let mut counts = Walk {
@@ -303,9 +299,8 @@ fn names(sides: &Sides<'_>, examples: &[(Side, Located)]) -> Result<Vec<String>,
     for side in [Side::Before, Side::After] {
         let files = if side == Side::Before { sides.before.len() } else { sides.after.len() };
         for file in 0..files {
-            let here = |(of, located): &(Side, Located)| {
-                *of == side && located.file as usize == file
-            };
+            let here =
+                |(of, located): &(Side, Located)| *of == side && located.file as usize == file;
             let places: Vec<_> = (0..examples.len()).filter(|i| here(&examples[*i])).collect();
             if places.is_empty() {
                 continue;

@@ -36,7 +36,11 @@ impl Spare {
     }
 
     /// The arrays of a batch in the order of the type's columns.
-    pub(crate) fn attributes(&self, columns: Vec<(usize, Column)>, records: usize) -> Vec<ArrayRef> {
+    pub(crate) fn attributes(
+        &self,
+        columns: Vec<(usize, Column)>,
+        records: usize,
+    ) -> Vec<ArrayRef> {
         let mut arrays: Vec<ArrayRef> =
             self.nulls.iter().map(|nulls| nulls.slice(0, records)).collect();
         for (position, column) in columns {

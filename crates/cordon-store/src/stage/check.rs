@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use arrow_array::{Array, ArrayRef, StringArray, TimestampMicrosecondArray};
 use arrow_array::cast::AsArray;
 use arrow_array::types::TimestampMicrosecondType;
+use arrow_array::{Array, ArrayRef, StringArray, TimestampMicrosecondArray};
 use cordon_model::{AttributeType, RecordType};
 use cordon_validate::{Defect, DefectKind};
 
@@ -66,7 +66,11 @@ impl Defects {
     }
 
     /// A reference that is not of the form `type:id`.
-    pub(crate) fn malformed_reference(&mut self, column: &TypeColumn, key: impl FnOnce() -> String) {
+    pub(crate) fn malformed_reference(
+        &mut self,
+        column: &TypeColumn,
+        key: impl FnOnce() -> String,
+    ) {
         self.add(DefectKind::MalformedReference, &column.name, key);
     }
 
@@ -137,7 +141,8 @@ impl Defects {
 /// the two-byte control characters all begin with 0xc2.
 fn suspicious(ids: &StringArray) -> bool {
     let control = |bad, byte: &u8| bad | (*byte < 0x20) | (*byte == 0x7f) | (*byte == 0xc2);
-    let length = |bad, pair: &[i32]| bad | !(1..=ID_BYTES_MAX as i32).contains(&(pair[1] - pair[0]));
+    let length =
+        |bad, pair: &[i32]| bad | !(1..=ID_BYTES_MAX as i32).contains(&(pair[1] - pair[0]));
     ids.value_data().iter().fold(false, control)
         || ids.value_offsets().windows(2).fold(false, length)
 }

@@ -12,7 +12,7 @@ use crate::store::{Store, in_flight};
 
 #[derive(Debug)]
 pub(crate) struct StagingDir {
-    dir: tempfile::TempDir,
+    path: PathBuf,
     store: Store,
 }
 
@@ -30,27 +30,28 @@ impl StagingDir {
             .permissions(fs::Permissions::from_mode(0o700))
             .tempdir_in(&staging)
             .at(&staging)?;
-        in_flight.staging.insert(dir.path().to_owned());
+        let path = dir.keep();
+        in_flight.staging.insert(path.clone());
         drop(in_flight);
-        Ok(Self { dir, store: store.clone() })
+        Ok(Self { path, store: store.clone() })
     }
 
     pub(crate) fn path(&self) -> &Path {
-        self.dir.path()
+        &self.path
     }
 
     pub(crate) fn file(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
+        self.path.join(name)
     }
 }
 
 impl Drop for StagingDir {
     fn drop(&mut self) {
-        // The folder goes first: between the two a sweep may remove it too, which does no harm.
-        let path = self.dir.path().to_owned();
-        if let Err(error) = fs::remove_dir_all(&path) {
+        // The folder goes first: as long as it is listed as ours, no sweep looks at it.
+        let path = &self.path;
+        if let Err(error) = fs::remove_dir_all(path) {
             tracing::warn!(path = %path.display(), %error, "staging folder left for the next sweep");
         }
-        in_flight(&self.store.shared).staging.remove(&path);
+        in_flight(&self.store.shared).staging.remove(path);
     }
 }

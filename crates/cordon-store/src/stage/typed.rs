@@ -196,7 +196,12 @@ impl TypeStage {
             self.index.push(entry);
             if let Some(column) = gives {
                 let (slot, column) = (self.slot, column as u16);
-                references.entitlements.push(Target { hash: key.low, row: number, slot, column })?;
+                references.entitlements.push(Target {
+                    hash: key.low,
+                    row: number,
+                    slot,
+                    column,
+                })?;
             }
         }
         Ok(())

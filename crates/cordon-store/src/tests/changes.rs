@@ -1,3 +1,5 @@
+//! Changes as consumers get them: their order, their rows, and where reading stops.
+
 use cordon_model::{Change, ChangeOp, Value};
 
 use super::*;
@@ -13,8 +15,12 @@ fn short(changes: &[Change]) -> Vec<String> {
 #[test]
 fn the_first_snapshot_adds_everything_resources_before_entitlements_before_grants() {
     let host = Host::new();
-    let records =
-        [grant("a", "ann", "e1"), entitlement("a", "e1", "ops", false), user("a", "ann"), group("a", "ops")];
+    let records = [
+        grant("a", "ann", "e1"),
+        entitlement("a", "e1", "ops", false),
+        user("a", "ann"),
+        group("a", "ops"),
+    ];
     let first = host.publish(1, &records, None);
     let expected =
         ["added group:ops", "added user:ann", "added entitlement:e1", "added user:ann -> e1"];

@@ -1,5 +1,6 @@
 //! The store after a crash at every step: the old snapshot or the new one, whole.
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 
@@ -68,8 +69,7 @@ fn a_candidate_that_was_written_can_be_published_after_the_crash() {
     let first = host.publish(1, &[user("a", "ann")], None);
     let new = [user("a", "bob")];
     let staged = host.stage(2, &new, Some(&first));
-    let (_, files) = ("", tree(host.path()));
-    let dir = restore(&files);
+    let dir = restore(&tree(host.path()));
     let store = Store::open(dir.path()).unwrap();
     let candidate = store.candidate(&hr(), SyncNumber(2)).unwrap();
     assert_eq!(*candidate.digest, staged.candidate.digest);
@@ -149,5 +149,3 @@ fn other_content_under_an_accepted_number_is_not_published() {
     assert!(matches!(error, PublishError::OtherContent { .. }), "{error}");
     assert_eq!(host.store.newest(&hr()).unwrap(), None);
 }
-
-use std::collections::BTreeSet;

@@ -1,3 +1,5 @@
+//! Damaged files of every class are refused by name, and nothing is deleted.
+
 use super::*;
 use crate::layout::{ObjectKind, Shelf};
 use crate::{Damage, OpenError, PublishError, ReadError};
@@ -31,7 +33,11 @@ fn any_flipped_bit_of_a_manifest_is_refused_by_name() {
     for at in 0..whole.len() {
         flip(&path, at);
         let error = host.store.snapshot(&hr(), SyncNumber(2)).unwrap_err();
-        assert!(chain(&error).contains("snapshots/hr/2.json is damaged"), "{at}: {}", chain(&error));
+        assert!(
+            chain(&error).contains("snapshots/hr/2.json is damaged"),
+            "{at}: {}",
+            chain(&error)
+        );
         std::fs::write(&path, &whole).unwrap();
     }
     assert!(host.store.snapshot(&hr(), SyncNumber(2)).is_ok());
@@ -65,7 +71,8 @@ fn a_manifest_of_a_later_format_is_refused() {
     two(&host);
     let path = host.store.shared.layout.manifest(Shelf::Snapshots, &hr(), SyncNumber(1));
     let text = std::fs::read_to_string(&path).unwrap();
-    std::fs::write(&path, text.replacen("\"cordon_manifest\":1", "\"cordon_manifest\":2", 1)).unwrap();
+    std::fs::write(&path, text.replacen("\"cordon_manifest\":1", "\"cordon_manifest\":2", 1))
+        .unwrap();
     let error = host.store.snapshot(&hr(), SyncNumber(1)).unwrap_err();
     assert!(chain(&error).ends_with("it has format 2; this build reads format 1"));
 }
@@ -83,14 +90,24 @@ fn any_flipped_bit_of_a_file_is_refused_by_name_wherever_it_is_read() {
             flip(&path, at);
             let named = |error: ReadError| {
                 let text = chain(&error);
-                assert!(text.contains(&format!("{}.{}", object.digest, kind.extension())), "{text}");
+                assert!(
+                    text.contains(&format!("{}.{}", object.digest, kind.extension())),
+                    "{text}"
+                );
                 assert!(text.contains("is damaged"), "{text}");
             };
             named(host.store.verify(&first).unwrap_err());
             // The removal of `u0` needs both the old index and the old row.
             let changes = host.store.changes(Some(&first), &second, 0);
             named(changes.and_then(|changes| changes.collect::<Result<Vec<_>, _>>()).unwrap_err());
-            let staged = stage(&host.store, 3, &[], vec![report("a", ScopeOutcome::Complete)], Some(&first), 1);
+            let staged = stage(
+                &host.store,
+                3,
+                &[],
+                vec![report("a", ScopeOutcome::Complete)],
+                Some(&first),
+                1,
+            );
             let Err(StageError::Read(error)) = staged else { panic!("staged on a damaged file") };
             named(error);
             std::fs::write(&path, &whole).unwrap();
@@ -177,7 +194,9 @@ fn a_candidate_whose_files_are_gone_is_not_published() {
     let path = host.store.shared.layout.object(ObjectKind::Data, &candidate.manifest.files[0].data);
     std::fs::remove_file(&path).unwrap();
     let error = host.store.publish(accepted(&staged.candidate)).unwrap_err();
-    assert!(matches!(error, PublishError::Missing(ReadError::Missing { path: named }) if named == path));
+    assert!(
+        matches!(error, PublishError::Missing(ReadError::Missing { path: named }) if named == path)
+    );
     assert_eq!(host.store.newest(&hr()).unwrap(), None);
 }
 

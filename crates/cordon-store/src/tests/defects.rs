@@ -1,3 +1,5 @@
+//! What is found wrong with single records and with references.
+
 use cordon_validate::{Defect, DefectKind};
 
 use super::*;
@@ -39,8 +41,7 @@ fn one_entitlement_id_on_two_types_of_resource_is_a_duplicate() {
         let values = [("id", text(id)), ("resource", text("group:ops"))];
         record("a", "entitlement.app", &values)
     };
-    let records =
-        [group("a", "ops"), entitlement("a", "e1", "ops", false), app("e1"), app("e2")];
+    let records = [group("a", "ops"), entitlement("a", "e1", "ops", false), app("e1"), app("e2")];
     let found = defects(&records);
     assert_eq!(short(&found), [r#"DuplicateKey - 1/1 ["entitlement:e1"]"#]);
 }
@@ -96,8 +97,13 @@ fn times_before_1970_and_from_2200_on_are_implausible() {
         user_with("a", id, &[("hired", Value::Timestamp(time))])
     };
     let last = "2200-01-01T00:00:00Z".parse::<Timestamp>().unwrap().as_microsecond();
-    let records =
-        [at("early", -1), at("first", 0), at("last", last), at("late", last + 1), user("a", "none")];
+    let records = [
+        at("early", -1),
+        at("first", 0),
+        at("last", last),
+        at("late", last + 1),
+        user("a", "none"),
+    ];
     let expected = r#"ImplausibleTime hired 2/5 ["user:early", "user:late"]"#;
     assert_eq!(short(&defects(&records)), [expected]);
 }
@@ -115,8 +121,7 @@ fn a_time_that_no_calendar_holds_does_not_stop_the_sync() {
     let id = Values::Text { offsets: vec![0, 1], data: "x".to_owned() };
     let columns = vec![column("id", id), column("hired", Values::Timestamp(vec![i64::MAX]))];
     staging.append(Batch::new(0, of("resource.user"), 1, columns).unwrap()).unwrap();
-    let staged =
-        staging.finish(vec![report("a", ScopeOutcome::Complete)], None).unwrap();
+    let staged = staging.finish(vec![report("a", ScopeOutcome::Complete)], None).unwrap();
     assert_eq!(staged.candidate.defects[0].kind, DefectKind::ImplausibleTime);
     let candidate = host.store.candidate(&hr(), SyncNumber(1)).unwrap();
     let change = host.store.changes(None, &candidate, 0).unwrap().next().unwrap().unwrap();
@@ -156,7 +161,8 @@ fn a_reference_may_end_in_what_is_carried_forward() {
     let host = Host::new();
     let old = [user("people", "ann"), group("g", "ops"), entitlement("g", "e1", "ops", false)];
     let first = host.publish(1, &old, None);
-    let records = [user_with("new", "bob", &[("owner", text("user:ann"))]), grant("new", "ann", "e1")];
+    let records =
+        [user_with("new", "bob", &[("owner", text("user:ann"))]), grant("new", "ann", "e1")];
     let mut reports = complete(&records);
     reports.push(incomplete("people"));
     let staged = stage(&host.store, 2, &records, reports, Some(&first), 3).unwrap();

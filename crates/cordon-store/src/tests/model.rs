@@ -156,7 +156,12 @@ fn check_step(host: &Host, from: Option<(&Snapshot, &Held)>, to: &Snapshot, afte
     assert_eq!(host.store.change_counts(from, to).unwrap(), counts);
 }
 
-fn check_delta(candidate: &Candidate, before: &Held, after: &Held, counts: &BTreeMap<RecordType, ChangeCounts>) {
+fn check_delta(
+    candidate: &Candidate,
+    before: &Held,
+    after: &Held,
+    counts: &BTreeMap<RecordType, ChangeCounts>,
+) {
     let delta = candidate.delta.as_ref().unwrap();
     let changes = naive_changes(before, after);
     for (record_type, found) in &delta.types {

@@ -1,3 +1,5 @@
+//! What a connector may send, what a staging leaves behind, and what is stored only once.
+
 use super::*;
 use crate::limits::{SCOPES_MAX, TYPES_MAX};
 
@@ -98,12 +100,12 @@ fn what_is_announced_twice_is_refused() {
 #[test]
 fn more_types_or_columns_than_fit_are_refused() {
     let host = Host::new();
-    let schema = |n| RecordSchema { record_type: of(&format!("resource.t{n}")), attributes: vec![] };
+    let schema =
+        |n| RecordSchema { record_type: of(&format!("resource.t{n}")), attributes: vec![] };
     let error = host.store.stage(spec(1, (0..=TYPES_MAX).map(schema).collect())).unwrap_err();
     assert_eq!(error.to_string(), "257 types announced, more than 256");
     let attributes = (0..513).map(|n| attribute(&format!("c{n}"), AttributeType::Text));
-    let wide =
-        RecordSchema { record_type: of("resource.user"), attributes: attributes.collect() };
+    let wide = RecordSchema { record_type: of("resource.user"), attributes: attributes.collect() };
     let error = host.store.stage(spec(1, vec![wide])).unwrap_err();
     assert_eq!(error.to_string(), "513 columns of a type announced, more than 512");
 }
@@ -206,9 +208,8 @@ fn an_encoder_that_fails_is_reported_by_the_next_batches() {
     let mut staging = full.stage(spec(1, schemas())).unwrap();
     staging.begin_scope(0, "a").unwrap();
     std::fs::remove_dir_all(staging.dir.path()).unwrap();
-    let failed = (0..1000).find_map(|n| {
-        staging.append(batch_of(0, &[user("a", &format!("u{n}"))])).err()
-    });
+    let failed =
+        (0..1000).find_map(|n| staging.append(batch_of(0, &[user("a", &format!("u{n}"))])).err());
     assert!(matches!(failed, Some(StageError::Write { .. })), "{failed:?}");
 }
 

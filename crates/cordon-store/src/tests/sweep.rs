@@ -1,3 +1,5 @@
+//! What a sweep takes and, above all, what it leaves.
+
 use std::collections::BTreeSet;
 
 use super::*;
@@ -95,7 +97,7 @@ fn files_with_unknown_names_are_left_and_listed() {
     three(&host);
     let strange = [
         "staging/notes.txt",
-        "staging/my-backup",
+        "staging/my-backup/data",
         "objects/readme",
         "objects/ab/abc.parquet",
         "candidates/hr/1.json.bak",

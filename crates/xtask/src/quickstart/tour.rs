@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::Place;
 use super::company::{Company, Day};
 use crate::cordon::{Cli, Daemon};
-use crate::run::say;
+use crate::run::{count, say};
 
 /// How long a change may take from its commit to the sink's file.
 const DELIVERY_MAX: Duration = Duration::from_secs(20);
@@ -26,14 +26,14 @@ pub(super) fn run(place: &Place) -> anyhow::Result<()> {
     let log = place.folder.join("cordond.log");
     let daemon = Daemon::start(&place.program("cordond"), &place.config, &log, &cli)?;
     say(&format!("cordond runs in {} (pid {})", place.folder.display(), daemon.pid()));
-    if !place.left_out().is_empty() {
-        say(place.left_out());
-    }
+    place.say_what_is_left_out();
     let mut tour = Tour { export: place.export(), changes: place.changes(), cli, company };
-    let toured = tour.walk().with_context(|| format!("the log is {}", log.display()));
+    let toured = tour.walk();
     let stopped = daemon.stop();
-    toured?;
-    stopped?;
+    if toured.is_err() || stopped.is_err() {
+        say(&format!("the log of cordond is {}", log.display()));
+    }
+    toured.and(stopped)?;
     say("✓ cordond stopped as it was told, with exit code 0");
     Ok(())
 }
@@ -84,14 +84,20 @@ impl Tour {
             expect_text(&run, "outcome", "committed")?;
             let status = self.status(name)?;
             expect_text(&status, "trust", "trusted")?;
-            shown.push(format!("{name} {} records", number(&status, "records")?));
+            let records = usize::try_from(number(&status, "records")?)?;
+            shown.push(format!("{name} {} records", count(records)));
         }
         let expected = self.company.keys();
         self.wait_for_delivery(0, &Delivered { added: expected, ..Delivered::default() })?;
-        let lines = self.lines()?;
-        let linux = lines.iter().filter(|line| line["connector"] == "linux").count();
-        ensure!(linux > 0, "the sink has no line of linux");
-        Ok(format!("{}; {} changes in the sink", shown.join(", "), lines.len()))
+        let records = self.status("linux")?["records"].as_u64();
+        eventually(|| {
+            let lines = self.lines()?;
+            let linux = lines.iter().filter(|line| line["connector"] == "linux").count();
+            ensure!(Some(linux as u64) == records, "the sink has {linux} lines of linux");
+            Ok(())
+        })?;
+        let lines = count(self.lines()?.len());
+        Ok(format!("{}; {lines} changes in the sink", shown.join(", ")))
     }
 
     fn normal_day(&self, day: &Day) -> anyhow::Result<String> {
@@ -128,18 +134,19 @@ impl Tour {
         let missing: BTreeSet<String> =
             self.delivered(0)?.present().difference(&exported).cloned().collect();
         expect_keys("removed by the diff", &found, &missing)?;
-        Ok(format!("{}; the diff names exactly the {} missing", reasons.join("; "), missing.len()))
+        let missing = count(missing.len());
+        Ok(format!("{}; the diff names exactly the {missing} missing", reasons.join("; ")))
     }
 
     fn nothing_delivered(&self, delivered: usize) -> anyhow::Result<String> {
         let now = self.lines()?.len();
         ensure!(now == delivered, "the sink has {now} lines, {delivered} before the cut");
-        Ok(format!("{now} lines, as before"))
+        Ok(format!("{} lines, as before", count(now)))
     }
 
     fn other_untouched(&self, before: &Footing, delivered: usize) -> anyhow::Result<String> {
         let now = self.footing("linux")?;
-        ensure!(now == *before, "linux was {before:?} and is {now:?}");
+        ensure!(now.pid != 0 && now == *before, "linux was {before:?} and is {now:?}");
         let run = self.sync("linux")?;
         expect_text(&run, "outcome", "committed")?;
         let after = self.footing("linux")?;
@@ -208,19 +215,12 @@ impl Tour {
     }
 
     fn wait_for_delivery(&self, skip: usize, expected: &Delivered) -> anyhow::Result<()> {
-        let begun = Instant::now();
-        loop {
+        eventually(|| {
             let delivered = self.delivered(skip)?;
-            if delivered == *expected {
-                return Ok(());
-            }
-            if begun.elapsed() > DELIVERY_MAX {
-                expect_keys("added in the sink", &delivered.added, &expected.added)?;
-                expect_keys("removed in the sink", &delivered.removed, &expected.removed)?;
-                expect_keys("modified in the sink", &delivered.modified, &expected.modified)?;
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        }
+            expect_keys("added in the sink", &delivered.added, &expected.added)?;
+            expect_keys("removed in the sink", &delivered.removed, &expected.removed)?;
+            expect_keys("modified in the sink", &delivered.modified, &expected.modified)
+        })
     }
 }
 
@@ -259,6 +259,19 @@ fn step(number: u32, name: &str, observed: anyhow::Result<String>) -> anyhow::Re
         Err(error) => {
             say(&format!("✗ {number} {name}"));
             Err(error.context(format!("step {number} was not observed")))
+        }
+    }
+}
+
+/// Tries until a check passes; fails with its last word.
+fn eventually(check: impl Fn() -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    loop {
+        match check() {
+            Err(_) if begun.elapsed() < DELIVERY_MAX => {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            done => return done,
         }
     }
 }

@@ -26,6 +26,8 @@ fn a_first_sync_without_records_waits() {
     quarantined
     quarantine CRD-C301: the first sync holds no record
     ");
+    let empty = Scene::first().holding("users", "resource.user", 0);
+    assert!(empty.check().contains("CRD-C301"), "a type that is announced and has no record");
 }
 
 #[test]

@@ -1,0 +1,103 @@
+//! Operators restart, stop and reconfigure one connector without touching the rest.
+
+use std::time::Duration;
+
+use cordon_testkit::{Connector, Host, Scenario, wait_until};
+
+use crate::world::{last_good, run_of};
+
+fn two() -> Host {
+    let patient = || Connector::faulty(&Scenario::default()).set("idle_timeout", "1h");
+    let host = Host::setup().connector("a", patient()).connector("b", patient()).start();
+    for connector in ["a", "b"] {
+        host.sync(connector).done();
+    }
+    host
+}
+
+#[test]
+fn a_restart_of_one_connector_touches_no_other() {
+    let host = two();
+    let (a, b) = (host.status("a"), host.status("b"));
+    assert_ne!(a["pid"], 0);
+    host.cordon(&["restart", "a", "--reason", "drill"]).done();
+    host.sync("a").done();
+    assert_ne!(host.status("a")["pid"], a["pid"]);
+    assert_eq!(host.status("b")["pid"], b["pid"]);
+}
+
+#[test]
+fn a_reload_restarts_only_what_changed() {
+    let host = two();
+    let (a, b) = (host.status("a")["pid"].clone(), host.status("b")["pid"].clone());
+    let text = std::fs::read_to_string(host.config()).unwrap();
+    let changed = text.replacen("[connector.a]", "[connector.a]\nevery = \"7h\"", 1);
+    assert_ne!(changed, text);
+    host.put("cordon.toml", &changed);
+    let answer = host.cordon(&["reload"]).done();
+    assert!(answer.stdout.contains("\"a\""), "{}", answer.stdout);
+    wait_until("a is another process or none", Duration::from_secs(10), || {
+        host.status("a")["pid"] != a
+    });
+    assert_eq!(host.status("b")["pid"], b);
+}
+
+#[test]
+fn a_bad_configuration_changes_nothing_and_is_named_with_its_line() {
+    let host = two();
+    let text = std::fs::read_to_string(host.config()).unwrap();
+    let bad = text.replacen("[connector.a]", "[connector.a]\nlimit = 3", 1);
+    host.put("cordon.toml", &bad);
+    let refused = host.cordon(&["reload"]).exits(2);
+    assert!(refused.stderr.contains("unknown field `limit`"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("did you mean `limits`?"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("the running configuration was not changed"));
+    assert_eq!(run_of(&host.sync("a").done())["outcome"], "committed");
+}
+
+#[test]
+fn a_stopped_connector_stays_stopped_across_restarts() {
+    let mut host = two();
+    host.cordon(&["stop", "a", "--reason", "drill"]).done();
+    host.kill();
+    host.start();
+    assert_eq!(host.status("a")["runtime"], "stopped");
+    host.sync("a").exits(2);
+    host.cordon(&["start", "a"]).done();
+    host.sync("a").done();
+}
+
+#[test]
+fn an_unknown_connector_is_told_with_the_nearest_name() {
+    let host = Host::setup().faulty("people", &Scenario::default()).start();
+    let refused = host.cordon(&["sync", "peolpe"]).exits(4);
+    assert!(refused.stderr.contains("people"), "{}", refused.stderr);
+}
+
+#[test]
+fn an_idle_connector_is_stopped_and_starts_again_on_demand() {
+    let idle = Connector::faulty(&Scenario::default()).set("idle_timeout", "200ms");
+    let host = Host::setup().connector("src", idle).start();
+    host.sync("src").done();
+    wait_until("it is stopped", Duration::from_secs(10), || host.status("src")["pid"] == 0);
+    host.sync("src").done();
+    assert_eq!(last_good(&host, "src"), 2);
+}
+
+#[test]
+fn a_schedule_syncs_without_being_asked() {
+    let eager = Connector::faulty(&Scenario::default()).set("every", "300ms");
+    let host = Host::setup().connector("src", eager).start();
+    wait_until("three syncs ran", Duration::from_secs(20), || last_good(&host, "src") >= 3);
+}
+
+#[test]
+fn every_order_is_in_the_evidence() {
+    let host = two();
+    host.cordon(&["pause", "a", "--reason", "drill"]).done();
+    host.cordon(&["resume", "a"]).done();
+    let events = host.cordon(&["events", "a", "-n", "50"]).done().stdout;
+    for word in ["run.started", "snapshot.committed", "drill"] {
+        assert!(events.contains(word), "{word} is missing in {events}");
+    }
+}
