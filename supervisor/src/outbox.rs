@@ -49,6 +49,9 @@ const REFUSED_WAIT: Duration = Duration::from_secs(60);
 /// After a pause a delivery that is under way has this long to end by itself.
 const GRACE: Duration = Duration::from_millis(700);
 
+/// How long one connector's changes may go out before another's get their turn.
+const SLICE: Duration = Duration::from_secs(1);
+
 /// Why a round ended.
 enum Round {
     /// There is nothing to do.
@@ -191,6 +194,7 @@ impl Outbox {
         let Some(work) = self.host.ledger.outbox_next(&self.config.name, name).await? else {
             return Ok(false);
         };
+        let began = Instant::now();
         let mut batches = self.read(name, work, sink.batch_max());
         while let Some(batch) = batches.recv().await {
             let batch = batch?;
@@ -202,7 +206,7 @@ impl Outbox {
             (self.host.faults)("outbox.advanced");
             let count = batch.deliveries.len() as u64;
             self.view.send_modify(|view| view.delivered += count);
-            if !self.may_go_on(name) {
+            if !self.may_go_on(name) || began.elapsed() > SLICE {
                 break;
             }
         }

@@ -144,7 +144,6 @@ fn connector(
     if give_up_after == 0 {
         return fail("restart.give_up_after is 0; the breaker would always be open".into());
     }
-    let defaults = cordon_sandbox::Limits::default();
     let seconds = |span: Option<super::value::Span>, default| {
         span.map_or(Duration::from_secs(default), |span| span.0)
     };
@@ -155,17 +154,7 @@ fn connector(
         schedule,
         labels: raw.labels,
         config,
-        limits: cordon_sandbox::Limits {
-            memory_bytes: raw.limits.memory.map_or(defaults.memory_bytes, |bytes| Some(bytes.0)),
-            cpu_percent: raw.limits.cpu.map_or(defaults.cpu_percent, |percent| Some(percent.0)),
-            tasks: raw.limits.tasks.or(defaults.tasks),
-            files: raw.limits.files.unwrap_or(defaults.files),
-            file_size_bytes: raw
-                .limits
-                .file_size
-                .map_or(defaults.file_size_bytes, |bytes| Some(bytes.0)),
-            ..defaults
-        },
+        limits: limits(&raw.limits),
         user: match raw.isolation.user.as_deref() {
             None | Some("own") => User::Own,
             Some("same") => User::Same,
@@ -182,6 +171,19 @@ fn connector(
         policy,
         name,
     })
+}
+
+/// What a process may use. A limit that nobody asked for still holds where the host can give it.
+fn limits(raw: &raw::Limits) -> cordon_sandbox::Limits {
+    let defaults = cordon_sandbox::Limits::default();
+    cordon_sandbox::Limits {
+        memory_bytes: Some(raw.memory.map_or(512 << 20, |bytes| bytes.0)),
+        cpu_percent: Some(raw.cpu.map_or(100, |percent| percent.0)),
+        tasks: Some(raw.tasks.unwrap_or(128)),
+        files: raw.files.unwrap_or(defaults.files),
+        file_size_bytes: raw.file_size.map_or(defaults.file_size_bytes, |bytes| Some(bytes.0)),
+        ..defaults
+    }
 }
 
 fn schedule(raw: &raw::Connector) -> Result<Schedule, String> {

@@ -78,6 +78,10 @@ pub(super) fn event(row: &EvidenceRow) -> v1::Event {
     }
 }
 
+fn is_digest(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 /// What a record's body says, in one line: its plain fields, digests and empty ones left out.
 fn message(body: &str) -> String {
     let Ok(serde_json::Value::Object(fields)) = serde_json::from_str(body) else {
@@ -86,7 +90,7 @@ fn message(body: &str) -> String {
     let mut words = Vec::new();
     for (name, value) in fields {
         match value {
-            serde_json::Value::String(text) if !text.is_empty() && !name.contains("sha256") => {
+            serde_json::Value::String(text) if !text.is_empty() && !is_digest(&text) => {
                 words.push(format!("{name} {}", text.chars().take(120).collect::<String>()));
             }
             serde_json::Value::Number(number) => words.push(format!("{name} {number}")),

@@ -32,6 +32,7 @@ impl Host {
                 && config.daemon.socket == running.daemon.socket,
             "data_dir and socket cannot change while the service runs; restart it"
         );
+        self.allow_syncs(running.daemon.max_concurrent_syncs, config.daemon.max_concurrent_syncs);
         let mut done = self.apply(Arc::new(config)).await?;
         let body = serde_json::json!({
             "added": done.added, "removed": done.removed, "changed": done.changed,
@@ -40,6 +41,21 @@ impl Host {
         done.evidence = told.await?.0;
         self.bell.ring();
         Ok(done)
+    }
+
+    /// Changes how many syncs may run; those that run end first.
+    fn allow_syncs(&self, before: usize, now: usize) {
+        if now >= before {
+            self.syncs.add_permits(now - before);
+            return;
+        }
+        let syncs = self.syncs.clone();
+        let surplus = u32::try_from(before - now).unwrap_or(u32::MAX);
+        tokio::spawn(async move {
+            if let Ok(permits) = syncs.acquire_many_owned(surplus).await {
+                permits.forget();
+            }
+        });
     }
 
     /// Steers towards a configuration.
