@@ -197,3 +197,18 @@ fn a_high_risk_connector_waits_for_a_person_even_at_first() {
     assert_eq!(run_of(&host.sync("src").done())["outcome"], "quarantined");
     assert_eq!(host.changes("out").len(), 0);
 }
+
+#[test]
+fn a_protected_record_is_never_removed_unattended() {
+    let guarded = cordon_testkit::Connector::faulty(&Scenario::default())
+        .set("guard", serde_json::json!({ "protected": ["user:u7"] }));
+    let host = Host::setup().connector("src", guarded).file_sink("out").start();
+    host.sync("src").done();
+    host.play("src", &Scenario { without: vec!["u8".to_owned()], ..Scenario::default() });
+    assert_eq!(run_of(&host.sync("src").done())["outcome"], "committed");
+    host.play("src", &Scenario { without: vec!["u7".to_owned()], ..Scenario::default() });
+    let run = run_of(&host.sync("src").done());
+    assert_eq!(run["outcome"], "quarantined");
+    let named = run["findings"].to_string();
+    assert!(named.contains("user:u7"), "{named}");
+}

@@ -2,6 +2,7 @@
 //!
 //! Its queue is short: a sync that arrives faster than Parquet is written waits in `append`.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
@@ -37,10 +38,12 @@ pub(crate) struct Encoder {
 }
 
 impl Encoder {
-    pub(crate) fn start(slots: Vec<Slot>, bytes_max: u64) -> Self {
+    pub(crate) fn start(slots: Vec<Slot>, bytes_max: u64) -> io::Result<Self> {
         let (queue, rows) = sync_channel(BATCHES_QUEUED_MAX);
-        let thread = std::thread::spawn(move || encode(&slots, &rows, bytes_max));
-        Self { queue: Some(queue), thread: Some(thread) }
+        let thread = std::thread::Builder::new()
+            .name("encode".to_owned())
+            .spawn(move || encode(&slots, &rows, bytes_max))?;
+        Ok(Self { queue: Some(queue), thread: Some(thread) })
     }
 
     /// Queues rows; waits while the queue is full. An error of the thread comes out here.

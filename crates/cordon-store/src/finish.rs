@@ -44,10 +44,22 @@ pub(crate) fn finish(
         carry::carry(&staging, &reports, last_good, &mut parts)?;
     }
     timings.carry = lap.take();
-    defects.extend(references::dangling(&mut staging, &parts)?);
-    timings.references = lap.take();
-    let step = step::step(&staging.store, last_good, &parts)?;
-    timings.diff = lap.take();
+    let targets = staging.take_targets()?;
+    // Both only read indexes, so they share the two cores that hashing and encoding had.
+    let (dangling, step) = std::thread::scope(|scope| {
+        let dangling = scope.spawn(|| {
+            let mut lap = Lap(Instant::now());
+            let found = references::dangling(&staging, targets, &parts);
+            (found, lap.take())
+        });
+        let step = step::step(&staging.store, last_good, &parts);
+        timings.diff = lap.take();
+        (dangling.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), step)
+    });
+    timings.references = dangling.1;
+    defects.extend(dangling.0?);
+    let step = step?;
+    lap.take();
     for of in &mut staging.types {
         let rows = u64::from(of.rows);
         defects.extend(std::mem::take(&mut of.defects).into_defects(&of.record_type, rows));

@@ -19,7 +19,7 @@ use cordon_model::{
 use cordon_validate::Candidate;
 use jiff::Timestamp;
 
-use crate::disk::PathError;
+use crate::disk::{AtPath, PathError};
 use crate::encoder::{Encoder, Slot};
 use crate::finish;
 use crate::hash::KeyHasher;
@@ -276,7 +276,7 @@ impl Store {
             schema: of.schema(),
         });
         Ok(Staging {
-            encoder: Encoder::start(slots.collect(), limits.file_bytes_max),
+            encoder: Encoder::start(slots.collect(), limits.file_bytes_max).at(dir.path())?,
             references: References {
                 entitlements: Targets::new(dir.path(), limits.target_entries),
                 resources: Targets::new(dir.path(), limits.target_entries),

@@ -167,7 +167,10 @@ async fn a_served_connector_ends_its_sync_and_itself_on_sigterm() {
         tokio::time::sleep(Duration::from_millis(300)).await;
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
     };
-    let ((collected, result), ()) = tokio::join!(harness.sync(), term);
+    // Bounded: a sync that goes on would be collected until memory ends.
+    let sync = tokio::time::timeout(Duration::from_secs(3), harness.sync());
+    let (sync, ()) = tokio::join!(sync, term);
+    let (collected, result) = sync.expect("the sync goes on");
     assert!(matches!(result, Err(Error::Incomplete { .. })), "{result:?}");
     let reason = "the sync was cancelled".to_owned();
     assert_eq!(collected.scopes[0].outcome, ScopeOutcome::Incomplete { reason });

@@ -17,10 +17,20 @@ use crate::sorter::Sorted;
 use crate::stage::{StageError, Staging, Target};
 use crate::store::Store;
 
+/// What references point at, in the order in which it is looked up.
+pub(super) struct Collected {
+    entitlements: Sorted<Target>,
+    resources: Sorted<Target>,
+}
+
 /// What was missed, by the position of the type and of the column that points.
 type Missed = BTreeMap<(u16, u16), Misses>;
 
-pub(super) fn dangling(staging: &mut Staging, parts: &[Part]) -> Result<Vec<Defect>, StageError> {
+pub(super) fn dangling(
+    staging: &Staging,
+    targets: Collected,
+    parts: &[Part],
+) -> Result<Vec<Defect>, StageError> {
     let mut defects = Vec::new();
     for part in parts.iter().filter(|part| part.reported) {
         if part.entry.record_type.kind == RecordKind::Grant {
@@ -28,9 +38,8 @@ pub(super) fn dangling(staging: &mut Staging, parts: &[Part]) -> Result<Vec<Defe
         }
     }
     let mut missed = Missed::new();
-    let (entitlements, resources) = staging.take_targets()?;
-    look_up(&staging.store, entitlements, parts, RecordKind::Entitlement, &mut missed)?;
-    look_up(&staging.store, resources, parts, RecordKind::Resource, &mut missed)?;
+    look_up(&staging.store, targets.entitlements, parts, RecordKind::Entitlement, &mut missed)?;
+    look_up(&staging.store, targets.resources, parts, RecordKind::Resource, &mut missed)?;
     for ((slot, column), misses) in missed {
         if misses.count == 0 {
             continue;
@@ -110,9 +119,11 @@ impl Ends {
 }
 
 impl Staging {
-    /// What references point at: entitlements and resources.
-    fn take_targets(&mut self) -> Result<(Sorted<Target>, Sorted<Target>), PathError> {
-        let entitlements = self.references.entitlements.take()?;
-        Ok((entitlements, self.references.resources.take()?))
+    /// What references point at.
+    pub(super) fn take_targets(&mut self) -> Result<Collected, PathError> {
+        Ok(Collected {
+            entitlements: self.references.entitlements.take()?,
+            resources: self.references.resources.take()?,
+        })
     }
 }
