@@ -172,7 +172,7 @@ impl Control for Service {
     async fn reload(&self, request: Request<v1::ReloadRequest>) -> Answer<v1::ReloadResponse> {
         let actor = peer::actor(&request);
         let done = self.host.reload(&actor).await.map_err(|error| {
-            problem::Refusal::invalid("CRD-C101", format!("{error:#}"))
+            problem::Refusal::invalid("CRD-H007", format!("{error:#}"))
                 .still("the running configuration was not changed")
         })?;
         Ok(Response::new(v1::ReloadResponse {

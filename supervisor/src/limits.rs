@@ -13,8 +13,8 @@ pub(crate) const BATCHES_IN_FLIGHT: usize = 16;
 pub(crate) const EVENTS_IN_FLIGHT: usize = 256;
 /// Changes in one delivery to a sink, at most.
 pub(crate) const DELIVERY_BATCH_MAX: usize = 500;
-/// Scopes that one sync may open.
-pub(crate) const SCOPES_MAX: u32 = 1_000_000;
+/// Scopes that one sync may open; the store keeps as many.
+pub(crate) const SCOPES_MAX: u32 = 100_000;
 /// Lines of a connector's output kept in memory.
 pub(crate) const LOG_LINES: usize = 1_000;
 /// Bytes of one line of a connector's output; the rest of the line is dropped and counted.

@@ -11,7 +11,7 @@
 //! `op` is `added`, `modified` or `removed`; `before` is null for what was added, `after` for what was
 //! removed. Attributes that the record does not have are absent. Timestamps are RFC 3339.
 //!
-//! A receiver that was away for longer than snapshots are kept gets the newest one whole: every record
+//! A receiver that was away for longer than snapshots are kept gets the oldest kept one whole: every record
 //! as `added`, all under one `seq`, with ids that also count the records (`hr/8713:1`, `hr/8713:2`).
 
 use std::collections::BTreeMap;

@@ -178,6 +178,7 @@ impl IndexReader {
         Ok(Self { hasher: None, ..Self::open(path, entry)? })
     }
 
+    #[inline]
     pub(crate) fn next(&mut self) -> Result<Option<Entry>, ReadError> {
         if self.used == self.buffer.len() && !self.fill()? {
             return Ok(None);
@@ -241,6 +242,7 @@ pub(crate) struct Located {
 #[derive(Debug)]
 pub(crate) struct Merged {
     readers: Vec<IndexReader>,
+    /// The next entry of each, unless there is only one.
     heads: Vec<Option<Entry>>,
     head: Option<Located>,
 }
@@ -248,8 +250,10 @@ pub(crate) struct Merged {
 impl Merged {
     pub(crate) fn new(mut readers: Vec<IndexReader>) -> Result<Self, ReadError> {
         let mut heads = Vec::with_capacity(readers.len());
-        for reader in &mut readers {
-            heads.push(reader.next()?);
+        if readers.len() > 1 {
+            for reader in &mut readers {
+                heads.push(reader.next()?);
+            }
         }
         let mut merged = Self { readers, heads, head: None };
         merged.head = merged.take_smallest()?;
@@ -270,8 +274,7 @@ impl Merged {
 
     fn take_smallest(&mut self) -> Result<Option<Located>, ReadError> {
         if let [reader] = self.readers.as_mut_slice() {
-            let next = reader.next()?;
-            let entry = std::mem::replace(&mut self.heads[0], next);
+            let entry = reader.next()?;
             return Ok(entry.map(|entry| Located { file: 0, entry }));
         }
         let present = self.heads.iter().enumerate();

@@ -34,6 +34,14 @@ pub(super) fn check_reason(reason: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// The reason that was given; where none is needed, what was done.
+fn given_or(request: &Request<v1::OrderRequest>, done: &str) -> Result<String, Refusal> {
+    match request.get_ref().reason.as_str() {
+        "" => Ok(done.to_owned()),
+        given => check_reason(given).map(|()| given.to_owned()),
+    }
+}
+
 impl Service {
     pub(super) fn order_answer(
         &self,
@@ -80,7 +88,8 @@ impl Service {
             }
             Wanted::Run => Ok(self.order_answer(&name, &handle, 0, format!("{name} runs already"))),
             Wanted::Stopped => {
-                let evidence = self.want(&name, &handle, Wanted::Run, &actor, "started").await?;
+                let reason = given_or(&request, "started")?;
+                let evidence = self.want(&name, &handle, Wanted::Run, &actor, &reason).await?;
                 Ok(self.order_answer(&name, &handle, evidence, format!("{name} started")))
             }
         }
@@ -92,9 +101,7 @@ impl Service {
     ) -> Result<v1::OrderResponse, Status> {
         let actor = peer::actor(&request);
         let (name, handle) = self.find(&request.get_ref().connector)?;
-        let given = request.get_ref().reason.clone();
-        let reason = if given.is_empty() { "stopped".to_owned() } else { given };
-        check_reason(&reason)?;
+        let reason = given_or(&request, "stopped")?;
         let evidence = self.want(&name, &handle, Wanted::Stopped, &actor, &reason).await?;
         let message = format!("{name} stopped; what was accepted is still delivered");
         Ok(self.order_answer(&name, &handle, evidence, message))
@@ -134,7 +141,8 @@ impl Service {
         if !matches!(wanted, Wanted::Paused { .. }) {
             return Ok(self.order_answer(&name, &handle, 0, format!("{name} is not paused")));
         }
-        let evidence = self.want(&name, &handle, Wanted::Run, &actor, "resumed").await?;
+        let reason = given_or(&request, "resumed")?;
+        let evidence = self.want(&name, &handle, Wanted::Run, &actor, &reason).await?;
         Ok(self.order_answer(&name, &handle, evidence, format!("{name} resumed")))
     }
 
@@ -144,9 +152,7 @@ impl Service {
     ) -> Result<v1::OrderResponse, Status> {
         let actor = peer::actor(&request);
         let (name, handle) = self.find(&request.get_ref().connector)?;
-        let given = request.get_ref().reason.clone();
-        let reason = if given.is_empty() { "restarted".to_owned() } else { given };
-        check_reason(&reason)?;
+        let reason = given_or(&request, "restarted")?;
         let body = serde_json::json!({ "reason": reason });
         let told = self
             .host

@@ -1,3 +1,5 @@
+//! Change limits: what a step may remove, and what the words say.
+
 use insta::assert_snapshot;
 
 use crate::scene::{Move, Scene};

@@ -1,3 +1,5 @@
+//! Completeness: totals, incomplete and silent scopes, and what was emptied.
+
 use cordon_model::ScopeOutcome;
 use insta::assert_snapshot;
 

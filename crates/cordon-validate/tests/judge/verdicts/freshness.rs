@@ -1,3 +1,5 @@
+//! Freshness: watermarks that stand still, go back or get lost.
+
 use insta::assert_snapshot;
 
 use crate::scene::{Move, Scene};

@@ -1,3 +1,5 @@
+//! Evidence that contradicts itself.
+
 use cordon_model::ScopeOutcome;
 use insta::assert_snapshot;
 

@@ -1,3 +1,5 @@
+//! Defects of records.
+
 use cordon_validate::DefectKind;
 use insta::assert_snapshot;
 

@@ -1,3 +1,5 @@
+//! What waits for a person whatever the checks found.
+
 use cordon_model::SyncNumber;
 use insta::assert_snapshot;
 

@@ -1,3 +1,5 @@
+//! Columns that vanish, change their type or lose their values.
+
 use cordon_model::AttributeType;
 use insta::assert_snapshot;
 
