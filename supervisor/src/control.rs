@@ -139,7 +139,7 @@ impl Control for Service {
     }
 
     async fn logs(&self, request: Request<v1::LogsRequest>) -> Answer<Self::LogsStream> {
-        self.follow_logs(request.into_inner()).map(Response::new)
+        self.follow_logs(request.get_ref()).map(Response::new)
     }
 
     async fn diff(&self, request: Request<v1::DiffRequest>) -> Answer<Self::DiffStream> {

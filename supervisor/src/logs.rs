@@ -123,6 +123,7 @@ fn keep_line(kept: &mut Vec<String>, line: RawLine<'_>, budget: &mut Budget) {
 }
 
 /// The beginning of a line, and how much of it was cut off.
+#[derive(Clone, Copy)]
 struct RawLine<'a> {
     bytes: &'a [u8],
     overlong: u64,

@@ -85,7 +85,7 @@ pub(crate) enum Hold {
 }
 
 /// What happened. `at` is a monotonic time; it never runs backwards.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Event {
     /// A sync is due.
     Due(Trigger),
@@ -113,7 +113,7 @@ pub(crate) enum Event {
 }
 
 /// What to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Effect {
     /// Start a process; answer with `Ready` or `Failed`.
     Launch,

@@ -18,11 +18,12 @@ const PAGE: u32 = 500;
 impl Service {
     pub(super) fn follow_logs(
         &self,
-        request: v1::LogsRequest,
+        request: &v1::LogsRequest,
     ) -> Result<Streamed<v1::LogLine>, Status> {
         let (name, handle) = self.find(&request.connector)?;
         let logs = handle.view.borrow().logs.clone();
         let lines = if request.lines == 0 { SHOWN } else { request.lines };
+        let goes_on = request.follow;
         let mut follow = logs.follow();
         let recent = logs.recent((lines as usize).min(LOG_LINES));
         let (sent, stream) = mpsc::channel(64);
@@ -33,7 +34,10 @@ impl Service {
                     return;
                 }
             }
-            while request.follow {
+            if !goes_on {
+                return;
+            }
+            loop {
                 let line = tokio::select! {
                     () = sent.closed() => return,
                     line = follow.recv() => line,

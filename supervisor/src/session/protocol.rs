@@ -110,7 +110,7 @@ impl Protocol {
             Some(Message::Batch(batch)) => self.batch(batch),
             Some(Message::ScopeEnd(end)) => self.end_scope(&end),
             Some(Message::SyncEnd(end)) => self.end(&end),
-            Some(Message::Progress(progress)) => Ok(self.progress(progress)),
+            Some(Message::Progress(progress)) => Ok(self.progress(&progress)),
             // Incremental syncs will keep it; a full sync has no use for it.
             Some(Message::Checkpoint(_)) => Ok(Step::Nothing),
         }
@@ -206,7 +206,7 @@ impl Protocol {
         Ok(Step::End(self.scopes.drain(..).filter_map(|scope| scope.report).collect()))
     }
 
-    fn progress(&mut self, progress: v1::Progress) -> Step {
+    fn progress(&mut self, progress: &v1::Progress) -> Step {
         let moved = progress.done > self.done;
         self.done = self.done.max(progress.done);
         // A phase is for people; a long one is cut, not refused.

@@ -20,7 +20,7 @@ fn play(events: &[Event]) -> (Unit, Vec<Effect>) {
     let mut unit = Unit::new(Wanted::Run);
     let mut last = Vec::new();
     for (second, event) in events.iter().enumerate() {
-        (unit, last) = step(unit, event.clone(), secs(second as u64), &RULES);
+        (unit, last) = step(unit, *event, secs(second as u64), &RULES);
     }
     (unit, last)
 }
