@@ -127,3 +127,27 @@ fn a_sync_while_paused_is_refused_and_says_who_paused_it() {
     host.cordon(&["resume", "src"]).done();
     assert_eq!(run_of(&host.sync("src").done())["outcome"], "committed");
 }
+
+#[test]
+fn a_pause_in_the_middle_of_a_delivery_holds_the_rest() {
+    let receiver = Receiver::start();
+    receiver.answer(Response::Hang);
+    let host = Host::setup()
+        .faulty("src", &Scenario::default())
+        .file_sink("out")
+        .webhook_sink("hook", &receiver)
+        .start();
+    host.sync("src").done();
+    wait_until("a delivery is under way", Duration::from_secs(10), || {
+        !receiver.requests().is_empty()
+    });
+    host.cordon(&["pause", "src", "--reason", "drill"]).done();
+    std::thread::sleep(Duration::from_secs(2));
+    let before = receiver.requests().len();
+    receiver.answer(Response::Status(204));
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(receiver.requests().len(), before, "nothing is sent while paused");
+    host.cordon(&["resume", "src"]).done();
+    delivered(&host);
+    assert_eq!(believed(&receiver.changes(), "src").len(), 310);
+}

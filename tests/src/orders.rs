@@ -101,3 +101,28 @@ fn every_order_is_in_the_evidence() {
         assert!(events.contains(word), "{word} is missing in {events}");
     }
 }
+
+#[test]
+fn another_user_is_refused_and_told_why() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    if std::fs::metadata("/proc/self").map_or(1, |own| own.uid()) != 0 {
+        eprintln!("skipped: root");
+        return;
+    }
+    let host = Host::setup().faulty("src", &Scenario::default()).start();
+    let cordon = host.path("cordon");
+    std::fs::copy(cordon_testkit::programs::path("cordon"), &cordon).unwrap();
+    // Even when somebody loosens the socket, the kernel still tells who asks.
+    std::fs::set_permissions(host.socket(), std::fs::Permissions::from_mode(0o777)).unwrap();
+    let output = std::process::Command::new("setpriv")
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+        .arg(&cordon)
+        .args(["stop", "src", "--reason", "mischief", "--socket"])
+        .arg(host.socket())
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(5), "{told}");
+    assert!(told.contains("may not use the control socket"), "{told}");
+    assert_eq!(host.status("src")["runtime"], "idle");
+}
