@@ -212,3 +212,16 @@ fn a_protected_record_is_never_removed_unattended() {
     let named = run["findings"].to_string();
     assert!(named.contains("user:u7"), "{named}");
 }
+
+#[test]
+fn a_clean_sync_after_a_quarantine_waits_where_recovery_needs_review() {
+    let careful = cordon_testkit::Connector::faulty(&Scenario::default())
+        .set("guard", serde_json::json!({ "recover": "review" }));
+    let host = Host::setup().connector("src", careful).file_sink("out").start();
+    host.sync("src").done();
+    host.play("src", &Scenario::with("sync-end", "truncate:60"));
+    assert_eq!(run_of(&host.sync("src").done())["outcome"], "quarantined");
+    host.play("src", &Scenario::default());
+    assert_eq!(run_of(&host.sync("src").done())["outcome"], "quarantined");
+    assert_eq!(last_good(&host, "src"), 1);
+}

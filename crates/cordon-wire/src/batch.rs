@@ -208,6 +208,14 @@ mod tests {
     }
 
     #[test]
+    fn text_that_is_not_utf8_is_refused_and_not_mended() {
+        let mut wire = sample();
+        let Some(v1::column::Values::Text(text)) = &mut wire.columns[0].values else { panic!() };
+        text.data[1] = 0xff;
+        assert!(matches!(from_wire(wire), Err(WireBatchError::Utf8(_))));
+    }
+
+    #[test]
     fn a_batch_that_claims_too_many_records_is_refused_before_it_is_measured() {
         let wire = v1::Batch { records: u32::MAX, ..sample() };
         assert!(matches!(from_wire(wire), Err(WireBatchError::TooManyRecords(u32::MAX))));
