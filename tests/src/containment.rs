@@ -111,7 +111,7 @@ fn a_protocol_of_the_future_is_refused_by_number() {
 
 #[test]
 fn a_memory_hog_dies_of_its_own_limit() {
-    if !std::path::Path::new("/sys/fs/cgroup/memory").exists() || !nix_root() {
+    if !std::path::Path::new("/sys/fs/cgroup/memory").exists() || !is_root() {
         eprintln!("skipped: memory cgroup");
         return;
     }
@@ -120,7 +120,7 @@ fn a_memory_hog_dies_of_its_own_limit() {
 }
 
 /// Whether this test may make cgroups.
-fn nix_root() -> bool {
+fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0)
 }
 
@@ -176,4 +176,24 @@ fn a_crash_loop_opens_the_breaker_and_says_why() {
     let runs = host.cordon(&["runs", "bad"]).done().items().len();
     std::thread::sleep(Duration::from_millis(500));
     assert_eq!(host.cordon(&["runs", "bad"]).done().items().len(), runs, "no start while open");
+}
+
+#[test]
+fn the_memory_of_a_connector_is_closed_to_its_own_user() {
+    if !is_root() {
+        eprintln!("skipped: root");
+        return;
+    }
+    let generator = Connector::program("connector-generator")
+        .config(json!({ "grants": 80 }))
+        .set("idle_timeout", "1h");
+    let host = Host::setup().connector("src", generator).start();
+    host.sync("src").done();
+    let pid = host.status("src")["pid"].as_u64().unwrap();
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let uid = status.lines().find(|line| line.starts_with("Uid:")).unwrap();
+    assert!(!uid.contains("\t0"), "it has a user of its own: {uid}");
+    // The kernel gives the files of a process that is closed to its user to root.
+    let owner = std::fs::metadata(format!("/proc/{pid}/mem")).unwrap();
+    assert_eq!(std::os::unix::fs::MetadataExt::uid(&owner), 0);
 }

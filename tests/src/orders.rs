@@ -126,3 +126,20 @@ fn another_user_is_refused_and_told_why() {
     assert!(told.contains("may not use the control socket"), "{told}");
     assert_eq!(host.status("src")["runtime"], "idle");
 }
+
+#[test]
+fn a_hundred_connectors_due_at_once_all_sync_and_orders_are_answered_meanwhile() {
+    let mut setup = Host::setup();
+    for number in 0..100 {
+        let due = Connector::faulty(&Scenario { users: 10, ..Scenario::default() });
+        let due = due.set("every", "1h").set("idle_timeout", "100ms");
+        setup = setup.connector(&format!("c{number}"), due);
+    }
+    let host = setup.start();
+    host.cordon(&["pause", "c99", "--reason", "drill"]).done();
+    host.cordon(&["resume", "c99"]).done();
+    wait_until("all have synced", Duration::from_secs(120), || {
+        let connectors = host.cordon(&["status"]).done().items();
+        connectors.len() == 100 && connectors.iter().all(|one| one["last_good_sync"] != 0)
+    });
+}

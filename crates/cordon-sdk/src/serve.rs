@@ -16,6 +16,7 @@ use hyper_util::service::TowerToHyperService;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketFlags, SocketType,
 };
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -44,6 +45,8 @@ pub(crate) enum ServeError {
     NotNumber(String),
     #[error("descriptor {fd} cannot be taken over")]
     Inherit { fd: RawFd, source: std::io::Error },
+    #[error("the process cannot be closed to its own user")]
+    Expose(#[source] std::io::Error),
     #[error("the runtime cannot start")]
     Runtime(#[source] std::io::Error),
     #[error("the connector cannot be described")]
@@ -73,6 +76,10 @@ pub fn serve<C: Connector>() -> ExitCode {
 }
 
 fn start<C: Connector>() -> Result<(), ServeError> {
+    // The launcher's own setting ended with the exec. Without it, whoever shares the user could read
+    // this process's memory, and the secrets in it.
+    let hidden = DumpableBehavior::NotDumpable;
+    set_dumpable_behavior(hidden).map_err(|errno| ServeError::Expose(errno.into()))?;
     let socket = inherited()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
