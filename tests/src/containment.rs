@@ -1,7 +1,7 @@
 //! Whatever a connector does, no other connector's process, data or schedule is affected, nor the
 //! supervisor's.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cordon_testkit::{Connector, Host, Scenario, process, wait_until};
 use serde_json::json;
@@ -145,7 +145,9 @@ fn a_log_flood_costs_neither_the_sync_nor_the_disk() {
     let log = host.state().join("logs/bad.log");
     let bytes = std::fs::metadata(&log).unwrap().len();
     assert!(bytes < 16 * 1024 * 1024, "{bytes} bytes");
+    let begun = Instant::now();
     host.cordon(&["status"]).done();
+    assert!(begun.elapsed() < Duration::from_secs(5), "the socket answers");
 }
 
 #[test]

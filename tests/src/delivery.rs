@@ -78,6 +78,8 @@ fn a_pause_halts_delivery_within_a_second_and_survives_a_restart() {
     std::thread::sleep(Duration::from_secs(1));
     receiver.answer(Response::Status(204));
     let before = receiver.requests().len();
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(receiver.requests().len(), before, "nothing is sent a second after the pause");
     host.kill();
     host.start();
     assert_eq!(host.status("src")["runtime"], "paused");
@@ -99,9 +101,8 @@ fn a_pause_ends_a_running_sync_within_a_second() {
             host.status("src")["runtime"] == "syncing"
         });
         host.cordon(&["pause", "src", "--reason", "drill"]).done();
-        // The promise is one second; a loaded machine gets more, and far less than the stall that
-        // would end this sync anyway.
-        wait_until("it is paused", Duration::from_secs(10), || {
+        // The promise is one second; a loaded machine gets three.
+        wait_until("it is paused", Duration::from_secs(3), || {
             host.status("src")["runtime"] == "paused"
         });
         let _ = sync.join();
@@ -147,4 +148,21 @@ fn a_pause_in_the_middle_of_a_delivery_holds_the_rest() {
     host.cordon(&["resume", "src"]).done();
     delivered(&host);
     assert_eq!(believed(&receiver.changes(), "src").len(), 310);
+}
+
+#[test]
+fn a_stop_does_not_end_a_pause() {
+    let receiver = Receiver::start();
+    receiver.answer(Response::Status(503));
+    let host =
+        Host::setup().faulty("src", &Scenario::default()).webhook_sink("hook", &receiver).start();
+    host.sync("src").done();
+    host.cordon(&["pause", "src", "--reason", "drill"]).done();
+    let refused = host.cordon(&["stop", "src", "--reason", "mistake"]).exits(2);
+    assert!(refused.stderr.contains("is paused"), "{}", refused.stderr);
+    assert_eq!(host.status("src")["runtime"], "paused");
+    let before = receiver.requests().len();
+    receiver.answer(Response::Status(204));
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(receiver.requests().len(), before, "nothing is sent while paused");
 }

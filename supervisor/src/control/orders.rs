@@ -42,7 +42,18 @@ fn given_or(request: &Request<v1::OrderRequest>, done: &str) -> Result<String, R
     }
 }
 
+fn paused(name: &ConnectorName) -> Refusal {
+    Refusal::invalid("CRD-H003", format!("`{name}` is paused"))
+        .hint(format!("end the pause with `cordon resume {name}`"))
+}
+
 impl Service {
+    /// What operators want of a connector, as it is written down: its task may hear of it a moment
+    /// later.
+    async fn wanted(&self, name: &ConnectorName) -> Result<Wanted, Refusal> {
+        Ok(self.host.ledger.wanted().await?.remove(name).unwrap_or(Wanted::Run))
+    }
+
     pub(super) fn order_answer(
         &self,
         name: &ConnectorName,
@@ -79,13 +90,9 @@ impl Service {
     ) -> Result<v1::OrderResponse, Status> {
         let actor = peer::actor(&request);
         let (name, handle) = self.find(&request.get_ref().connector)?;
-        let wanted = handle.view.borrow().wanted.clone();
+        let wanted = self.wanted(&name).await?;
         match wanted {
-            Wanted::Paused { .. } => {
-                Err(Refusal::invalid("CRD-H003", format!("`{name}` is paused"))
-                    .hint(format!("end the pause with `cordon resume {name}`"))
-                    .into())
-            }
+            Wanted::Paused { .. } => Err(paused(&name).into()),
             Wanted::Run => Ok(self.order_answer(&name, &handle, 0, format!("{name} runs already"))),
             Wanted::Stopped => {
                 let reason = given_or(&request, "started")?;
@@ -101,6 +108,10 @@ impl Service {
     ) -> Result<v1::OrderResponse, Status> {
         let actor = peer::actor(&request);
         let (name, handle) = self.find(&request.get_ref().connector)?;
+        // Stopped, it would deliver again what the pause holds back.
+        if let Wanted::Paused { .. } = self.wanted(&name).await? {
+            return Err(paused(&name).still("it neither syncs nor delivers").into());
+        }
         let reason = given_or(&request, "stopped")?;
         let evidence = self.want(&name, &handle, Wanted::Stopped, &actor, &reason).await?;
         let message = format!("{name} stopped; what was accepted is still delivered");
@@ -137,7 +148,7 @@ impl Service {
     ) -> Result<v1::OrderResponse, Status> {
         let actor = peer::actor(&request);
         let (name, handle) = self.find(&request.get_ref().connector)?;
-        let wanted = handle.view.borrow().wanted.clone();
+        let wanted = self.wanted(&name).await?;
         if !matches!(wanted, Wanted::Paused { .. }) {
             return Ok(self.order_answer(&name, &handle, 0, format!("{name} is not paused")));
         }
@@ -171,7 +182,7 @@ impl Service {
     ) -> Result<Streamed<v1::SyncEvent>, Status> {
         let order = request.into_inner();
         let (name, handle) = self.find(&order.connector)?;
-        match &handle.view.borrow().wanted {
+        match self.wanted(&name).await? {
             Wanted::Run => {}
             Wanted::Paused { by, reason, .. } => {
                 let message = format!("`{name}` is paused by {by}: {reason}");
