@@ -12,11 +12,13 @@ use cordon_model::ConnectorName;
 use cordon_validate::Policy;
 
 mod error;
+mod isolation;
 mod raw;
 mod resolve;
 mod value;
 
 pub(crate) use error::ConfigError;
+pub(crate) use isolation::{Isolation, Profile};
 
 use crate::schedule::Schedule;
 use crate::unit::Rules;
@@ -43,6 +45,8 @@ pub(crate) struct Daemon {
     pub(crate) socket: PathBuf,
     /// Group that may ask, beside root and the service's own user.
     pub(crate) socket_group: Option<String>,
+    /// What this host is for.
+    pub(crate) profile: Profile,
     /// Syncs at a time on this host.
     pub(crate) max_concurrent_syncs: usize,
     /// Snapshots kept of each connector, the last known good included.
@@ -68,8 +72,8 @@ pub(crate) struct Connector {
     pub(crate) config: serde_json::Value,
     /// What its process may use.
     pub(crate) limits: cordon_sandbox::Limits,
-    /// Whose rights its process has.
-    pub(crate) user: User,
+    /// How far it is walled in.
+    pub(crate) isolation: Isolation,
     /// How long its syncs may take.
     pub(crate) times: Times,
     /// Records that one sync may send.

@@ -92,7 +92,6 @@ impl<'a> Gate<'a> {
         process: &Process,
     ) -> Result<(Staging, Option<Snapshot>), GateError> {
         let last_good = self.host.ledger.last_good(&self.connector.name).await?;
-        let report = serde_json::to_vec(&*process.report)?;
         let spec = StageSpec {
             connector: self.connector.name.clone(),
             sync,
@@ -100,8 +99,9 @@ impl<'a> Gate<'a> {
             provenance: cordon_store::Provenance {
                 connector_program: process.announced.name.clone(),
                 connector_version: process.announced.version.clone(),
-                program_digest: process.digest.to_string(),
-                jail_report_digest: Some(blake3::hash(&report).to_hex().to_string()),
+                program_digest: process.report.program_digest.clone(),
+                jail_report_digest: Some(process.report.digest()),
+                isolation: process.report.in_words(),
             },
             started_at: Timestamp::now(),
         };

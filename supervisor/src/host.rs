@@ -176,6 +176,7 @@ impl Host {
             failing: open::failing(runs.first()),
             last_death: None,
             logs: Arc::new(Logs::new(logs)),
+            flows: Arc::default(),
         });
         let (progress, shown) = watch::channel(None);
         let runner = Runner::new(self.clone(), connector, orders, view, progress, last_start);

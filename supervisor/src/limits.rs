@@ -23,7 +23,11 @@ pub(crate) const LOG_LINE_BYTES: usize = 4_096;
 pub(crate) const LOG_LINES_PER_SECOND: u32 = 200;
 /// Bytes of a connector's log file before it is rotated.
 pub(crate) const LOG_FILE_BYTES: u64 = 8 * 1024 * 1024;
+/// Connections that one connector may have out of its own network at a time.
+pub(crate) const EGRESS_CONNECTIONS: usize = 256;
 
+/// From a connector's connection to one at its destination.
+pub(crate) const EGRESS_DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 /// From spawn to an answered `Configure`.
 pub(crate) const START_TIMEOUT: Duration = Duration::from_secs(10);
 /// From `SIGTERM` at the supervisor to the end of running syncs.

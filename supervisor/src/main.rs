@@ -7,6 +7,7 @@
 mod bell;
 mod config;
 mod control;
+mod egress;
 mod faults;
 mod gate;
 mod host;

@@ -15,9 +15,11 @@ use cordon_wire::{MESSAGE_BYTES_MAX, PROTOCOL, v1};
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::config;
+use crate::egress::{self, Flows};
 use crate::limits::START_TIMEOUT;
 use crate::logs::Logs;
 use crate::secrets::{self, SecretError};
@@ -93,8 +95,6 @@ pub(crate) struct Process {
     pub(crate) report: Arc<JailReport>,
     /// What it said of itself.
     pub(crate) announced: Arc<Announced>,
-    /// BLAKE3 of the program, in hex.
-    pub(crate) digest: Arc<str>,
     /// From spawn to the answer of `Configure`.
     pub(crate) ready_after: Duration,
 }
@@ -111,6 +111,8 @@ pub(crate) struct Start<'a> {
     pub(crate) tag: &'a str,
     /// Where its output goes.
     pub(crate) logs: Arc<Logs>,
+    /// Where its connections are counted.
+    pub(crate) flows: Arc<Flows>,
     /// Told when and why it died.
     pub(crate) on_spawn: watch::Sender<Option<Killer>>,
 }
@@ -121,7 +123,6 @@ impl Start<'_> {
         let began = Instant::now();
         let configuration =
             secrets::resolve_all(&self.connector.config).map_err(StartError::Secret)?;
-        let digest = digest_of(&self.connector.program).await;
         let spec = self.spec()?;
         let mut jailed = self.launcher.spawn(spec).await.map_err(|source| StartError::Spawn {
             program: self.connector.program.display().to_string(),
@@ -136,8 +137,11 @@ impl Start<'_> {
         let killer = jailed.killer();
         let channel = jailed.take_channel();
         let (told, death) = watch::channel(None);
+        let gone = CancellationToken::new();
+        egress::serve(&self.connector.name, jailed.take_relays(), &self.flows, &gone);
         tokio::spawn(async move {
             let cause = jailed.wait().await;
+            gone.cancel();
             told.send_replace(Some(cause));
         });
         let answer = tokio::time::timeout(START_TIMEOUT, handshake(channel, &configuration));
@@ -157,7 +161,6 @@ impl Start<'_> {
                 pid,
                 report,
                 announced: Arc::new(announced),
-                digest: digest.into(),
                 ready_after: began.elapsed(),
             }),
             Ok(Err(error)) => Err(told_by_death(error, &death).await),
@@ -169,6 +172,7 @@ impl Start<'_> {
     }
 
     fn spec(&self) -> Result<LaunchSpec, StartError> {
+        let isolation = self.connector.isolation.clone();
         Ok(LaunchSpec {
             name: self.connector.name.to_string(),
             program: self.connector.program.clone(),
@@ -178,6 +182,11 @@ impl Start<'_> {
             run_as: run_as(self.connector, self.tag)?,
             work_root: self.work_root.to_owned(),
             cgroup: CgroupParent::Tag(self.tag.to_owned()),
+            view: isolation.view,
+            hide: isolation.hide,
+            network: isolation.network,
+            pin: isolation.pin,
+            require: isolation.require,
         })
     }
 }
@@ -186,7 +195,7 @@ impl Start<'_> {
 const OWN_UIDS: std::ops::Range<u32> = 61_200..65_000;
 
 fn run_as(connector: &config::Connector, tag: &str) -> Result<RunAs, StartError> {
-    match &connector.user {
+    match &connector.isolation.user {
         config::User::Same => Ok(RunAs::Same),
         config::User::Own => {
             // The same connector always gets the same id, two hardly ever share one.
@@ -202,17 +211,6 @@ fn run_as(connector: &config::Connector, tag: &str) -> Result<RunAs, StartError>
             Ok(None) | Err(_) => Err(StartError::User(name.clone())),
         },
     }
-}
-
-async fn digest_of(program: &std::path::Path) -> String {
-    let program = program.to_owned();
-    let hashed = tokio::task::spawn_blocking(move || {
-        let mut hasher = blake3::Hasher::new();
-        std::io::copy(&mut std::fs::File::open(program)?, &mut hasher)?;
-        Ok::<_, std::io::Error>(hasher.finalize().to_hex().to_string())
-    });
-    // The spawn that follows fails with a better word when the program cannot be read.
-    hashed.await.ok().and_then(Result::ok).unwrap_or_default()
 }
 
 async fn handshake(
@@ -315,11 +313,7 @@ impl Process {
 
     /// What there is to say of it to people.
     pub(crate) fn facts(&self) -> Ran {
-        Ran {
-            announced: self.announced.clone(),
-            report: self.report.clone(),
-            digest: self.digest.clone(),
-        }
+        Ran { announced: self.announced.clone(), report: self.report.clone() }
     }
 
     /// The most memory that it used so far, in bytes.

@@ -179,9 +179,12 @@ impl Runner {
                 let errand = self.errand(self.unit.due.unwrap_or(Trigger::Schedule));
                 let (on_spawn, spawned) = watch::channel(None);
                 self.spawned = spawned;
-                let logs = self.view.borrow().logs.clone();
+                let (logs, flows) = {
+                    let view = self.view.borrow();
+                    (view.logs.clone(), view.flows.clone())
+                };
                 self.last_start = Some(Timestamp::now());
-                self.job = Some(Box::pin(errand.start(logs, on_spawn)));
+                self.job = Some(Box::pin(errand.start(logs, flows, on_spawn)));
             }
             Effect::Sync(trigger) => {
                 // `unit` syncs only a process that is up.

@@ -9,6 +9,7 @@ use cordon_sandbox::JailReport;
 use jiff::Timestamp;
 
 use crate::config::Connector;
+use crate::egress::Flows;
 use crate::logs::Logs;
 use crate::process::Announced;
 use crate::trust::{self, Trusted};
@@ -39,6 +40,8 @@ pub(crate) struct View {
     pub(crate) last_death: Option<String>,
     /// What it printed.
     pub(crate) logs: Arc<Logs>,
+    /// What went out of its own network.
+    pub(crate) flows: Arc<Flows>,
 }
 
 /// A process that ran, or runs.
@@ -48,8 +51,6 @@ pub(crate) struct Ran {
     pub(crate) announced: Arc<Announced>,
     /// The isolation in force.
     pub(crate) report: Arc<JailReport>,
-    /// BLAKE3 of the program, in hex.
-    pub(crate) digest: Arc<str>,
 }
 
 /// What the ledger knows of a connector, as it was last read.

@@ -160,7 +160,9 @@ fn a_stop_does_not_end_a_pause() {
     host.cordon(&["pause", "src", "--reason", "drill"]).done();
     let refused = host.cordon(&["stop", "src", "--reason", "mistake"]).exits(2);
     assert!(refused.stderr.contains("is paused"), "{}", refused.stderr);
-    assert_eq!(host.status("src")["runtime"], "paused");
+    wait_until("its process is gone and it is paused", Duration::from_secs(20), || {
+        host.status("src")["runtime"] == "paused"
+    });
     let before = receiver.requests().len();
     receiver.answer(Response::Status(204));
     std::thread::sleep(Duration::from_secs(3));

@@ -46,7 +46,7 @@ impl Host {
         let hierarchies = Hierarchies::probe(parent_group_name);
         let mut items: Vec<HostItem> =
             Role::ALL.into_iter().map(|role| group_item(&hierarchies, role)).collect();
-        items.extend([identity_item(), process_handle_item()]);
+        items.extend([identity_item(), process_handle_item(), namespaces_item()]);
         Self { items, parent: parent_group_name.to_owned(), hierarchies }
     }
 
@@ -110,6 +110,26 @@ fn identity_item() -> HostItem {
         detail,
         effect_if_missing: SHARED_USER_EFFECT.to_owned(),
         fix: "run the supervisor as root, or accept one user for all connectors".to_owned(),
+    }
+}
+
+/// Whether a user without privilege could make namespaces; root can.
+fn namespaces_item() -> HostItem {
+    let read = |file: &str| fs::read_to_string(file).ok()?.trim().parse::<u64>().ok();
+    let most = read("/proc/sys/user/max_user_namespaces");
+    let closed = read("/proc/sys/kernel/unprivileged_userns_clone") == Some(0);
+    let (available, detail) = match most {
+        _ if geteuid().is_root() => (true, "the supervisor is root".to_owned()),
+        Some(0) | None => (false, "this kernel makes no user namespaces".to_owned()),
+        Some(_) if closed => (false, "kernel.unprivileged_userns_clone is 0".to_owned()),
+        Some(most) => (true, format!("up to {most} user namespaces")),
+    };
+    HostItem {
+        name: "namespaces".to_owned(),
+        available,
+        detail,
+        effect_if_missing: "a connector sees the host's processes, files and network".to_owned(),
+        fix: "run the supervisor as root, or allow unprivileged user namespaces".to_owned(),
     }
 }
 

@@ -6,21 +6,31 @@
 //! is never executed, and the report names the step and the kernel's error.
 
 mod descriptors;
+mod guard;
 mod ladder;
+mod landlock;
+mod mounts;
+mod namespaces;
+mod network;
+pub(crate) mod seccomp;
 mod steps;
+mod task;
+mod view;
 
 use std::{
     ffi::{CString, NulError},
     fs::File,
-    io::{self, Read, Write},
+    io::{self, Write},
     os::{fd::OwnedFd, unix::ffi::OsStrExt},
     process::ExitCode,
 };
 
+use nix::fcntl::AtFlags;
 use rustix::process::{getgid, getuid};
 
+use self::task::Task;
 use crate::{
-    plan::{JailPlan, JailWord, WORD_BYTES_MAX},
+    plan::JailWord,
     report::{ItemState, JailItem, Step},
 };
 
@@ -29,44 +39,31 @@ const EXIT_NOT_STARTED: u8 = 70;
 
 /// Does all of it. Returns only when the program was not executed.
 pub fn run() -> ExitCode {
-    let mut control = match descriptors::arrange() {
+    let control = match descriptors::arrange() {
         Ok(control) => File::from(control),
         Err(failure) => {
             // Descriptor 1 is still the control socket: it is replaced last.
             return report_failure(&mut io::stdout(), Step::Descriptors, &failure, Vec::new());
         }
     };
-    let plan = match read_plan(&mut control) {
-        Ok(plan) => plan,
-        Err(error) => {
+    let task = match Task::read(control) {
+        Ok(task) => task,
+        Err((mut control, error)) => {
             let failure = ladder::Failure::new(&error, "cannot read the plan");
             return report_failure(&mut control, Step::Descriptors, &failure, Vec::new());
         }
     };
     let mut items = vec![JailItem::new(Step::Descriptors, true, ItemState::Applied)];
-    if let Err((step, failure)) = ladder::climb(&plan, &mut items) {
-        return report_failure(&mut control, step, &failure, items);
+    if let Err((step, failure)) = ladder::climb(&task, &mut items) {
+        return report_failure(&mut &task.control, step, &failure, items);
     }
     let ready = JailWord::Ready { uid: getuid().as_raw(), gid: getgid().as_raw(), items };
-    if say(&mut control, &ready).is_err() {
+    if task.say(&ready).is_err() {
         // Nobody would know under which isolation the connector runs.
         return ExitCode::from(EXIT_NOT_STARTED);
     }
-    let failure = execute(&plan);
-    report_failure(&mut control, Step::Exec, &failure, Vec::new())
-}
-
-fn read_plan(control: &mut File) -> io::Result<JailPlan> {
-    let mut text = Vec::new();
-    control.take(WORD_BYTES_MAX).read_to_end(&mut text)?;
-    Ok(serde_json::from_slice(&text)?)
-}
-
-fn say(control: &mut impl Write, word: &JailWord) -> io::Result<()> {
-    let mut line = serde_json::to_vec(word)?;
-    line.push(b'\n');
-    control.write_all(&line)?;
-    control.flush()
+    let failure = execute(&task);
+    report_failure(&mut &task.control, Step::Exec, &failure, Vec::new())
 }
 
 fn report_failure(
@@ -77,12 +74,13 @@ fn report_failure(
 ) -> ExitCode {
     let detail = failure.detail.clone();
     // With no one listening there is no one to tell, and the exit code stands for itself.
-    let _ = say(control, &JailWord::Failed { step, errno: failure.errno, detail, items });
+    let _ = task::say(control, &JailWord::Failed { step, errno: failure.errno, detail, items });
     ExitCode::from(EXIT_NOT_STARTED)
 }
 
 /// Becomes the program; returns why not.
-fn execute(plan: &JailPlan) -> ladder::Failure {
+fn execute(task: &Task) -> ladder::Failure {
+    let plan = &task.plan;
     let words = || -> Result<_, NulError> {
         let program = CString::new(plan.program.as_os_str().as_bytes())?;
         let mut args = vec![program.clone()];
@@ -93,12 +91,17 @@ fn execute(plan: &JailPlan) -> ladder::Failure {
         Ok((program, args, env.collect::<Result<Vec<CString>, _>>()?))
     };
     let shown = plan.program.display().to_string();
-    match words() {
-        Ok((program, args, env)) => match nix::unistd::execve(&program, &args, &env) {
-            Ok(never) => match never {},
-            Err(errno) => ladder::Failure { errno: errno as i32, detail: shown },
-        },
-        Err(_) => ladder::Failure { errno: libc::EINVAL, detail: shown },
+    let Ok((program, args, env)) = words() else {
+        return ladder::Failure { errno: libc::EINVAL, detail: shown };
+    };
+    let executed = if plan.script {
+        nix::unistd::execve(&program, &args, &env)
+    } else {
+        nix::unistd::execveat(&task.program, c"", &args, &env, AtFlags::AT_EMPTY_PATH)
+    };
+    match executed {
+        Ok(never) => match never {},
+        Err(errno) => ladder::Failure { errno: errno as i32, detail: shown },
     }
 }
 

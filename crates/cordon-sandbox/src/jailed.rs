@@ -21,11 +21,13 @@ use tokio::{
 use crate::{
     cgroup::Groups,
     death::{Death, DeathCause, KillReason},
+    egress::Relay,
     report::JailReport,
 };
 
 /// What the supervisor's side and the keeper of one start share.
 pub(crate) struct Shared {
+    /// The first process: the connector, or its guard.
     pub(crate) pid: u32,
     pub(crate) handle: OwnedFd,
     pub(crate) groups: Groups,
@@ -71,13 +73,14 @@ pub struct Jailed {
     pub(crate) report: JailReport,
     pub(crate) channel: Option<UnixStream>,
     pub(crate) output: Option<pipe::Receiver>,
+    pub(crate) relays: Vec<Relay>,
     pub(crate) death: watch::Receiver<Option<Death>>,
 }
 
 impl Jailed {
     /// Process id of the connector.
     pub fn pid(&self) -> u32 {
-        self.shared.pid
+        self.report.pid
     }
 
     /// Under which isolation it runs.
@@ -94,6 +97,12 @@ impl Jailed {
     /// reads, its writes block once the pipe is full.
     pub fn take_output(&mut self) -> Option<pipe::Receiver> {
         self.output.take()
+    }
+
+    /// The places that it may connect to, when its network is its own. Empty when taken before.
+    /// While nobody accepts, its connections wait.
+    pub fn take_relays(&mut self) -> Vec<Relay> {
+        std::mem::take(&mut self.relays)
     }
 
     /// A handle that ends it.
@@ -134,7 +143,7 @@ impl Jailed {
         })
     }
 
-    /// Whether its first process is stopped by a signal.
+    /// Whether its first process is stopped by a signal. A guard stops when the connector does.
     pub fn is_stopped(&self) -> bool {
         let options = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         let told = waitid(WaitId::PidFd(self.shared.handle.as_fd()), options);

@@ -5,6 +5,7 @@
 //! its evidence is removed, and directory and groups go last.
 
 mod end;
+mod hear;
 mod prepare;
 
 use std::{
@@ -16,7 +17,7 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, Interest, unix::AsyncFd},
+    io::{AsyncWriteExt, Interest, unix::AsyncFd},
     net::{UnixStream, unix::pipe},
     sync::{oneshot, watch},
     task::spawn_blocking,
@@ -25,15 +26,19 @@ use tokio::{
 
 use self::{
     end::{Ended, end_tree, remove_dir, remove_groups},
+    hear::Heard,
     prepare::Prepared,
 };
 use crate::{
     death::{Death, Evidence, KillReason},
+    egress::Relay,
     host::Host,
+    jail::seccomp,
     jailed::{Jailed, Shared},
     launcher::{Order, SpawnError, Started, Thread},
     lineage::Lineage,
-    plan::{JailPlan, JailWord, WORD_BYTES_MAX},
+    plan::{JailPlan, JailWord},
+    program::{Program, Programs},
     report::{ItemState, JailItem, JailReport, Step},
     spec::{LaunchSpec, Limits},
 };
@@ -66,12 +71,13 @@ struct Body {
 pub(crate) async fn keep(
     jail_program: PathBuf,
     host: Arc<Host>,
+    programs: Arc<Programs>,
     thread: Thread,
     spec: LaunchSpec,
     reply: oneshot::Sender<Result<Jailed, SpawnError>>,
 ) {
-    let Begun { body, plan, items, channel, control, output } =
-        match begin(jail_program, host, thread, spec).await {
+    let Begun { body, plan, program, items, channel, control, output } =
+        match begin(jail_program, host, programs, thread, spec).await {
             Ok(begun) => begun,
             Err(error) => {
                 // A caller that is gone needs no answer, here and below.
@@ -80,8 +86,8 @@ pub(crate) async fn keep(
             }
         };
     let shared = Arc::clone(&body.shared);
-    let report = match launch(&body, &plan, control, items).await {
-        Ok(report) => report,
+    let (report, relays) = match launch(&body, &plan, &program, control, items).await {
+        Ok(launched) => launched,
         Err(error) => {
             let (error, ended) = body.abandon(error).await;
             let _ = reply.send(Err(error));
@@ -89,7 +95,8 @@ pub(crate) async fn keep(
         }
     };
     let (tell, death) = watch::channel(None);
-    let jailed = Jailed { shared, report, channel: Some(channel), output: Some(output), death };
+    let (channel, output) = (Some(channel), Some(output));
+    let jailed = Jailed { shared, report, channel, output, relays, death };
     // What comes back from a caller that is gone is dropped, which orders the kill.
     let _ = reply.send(Ok(jailed));
     body.live(tell).await;
@@ -99,6 +106,7 @@ pub(crate) async fn keep(
 struct Begun {
     body: Body,
     plan: JailPlan,
+    program: Arc<Program>,
     items: Vec<JailItem>,
     channel: net::UnixStream,
     control: UnixStream,
@@ -108,14 +116,24 @@ struct Begun {
 async fn begin(
     jail_program: PathBuf,
     host: Arc<Host>,
+    programs: Arc<Programs>,
     thread: Thread,
     spec: LaunchSpec,
 ) -> Result<Begun, SpawnError> {
     let (name, limits) = (spec.name.clone(), spec.limits.clone());
     let closed = || SpawnError::Closed { name: name.clone() };
-    let prepared = spawn_blocking(move || Prepared::make(&host, spec)).await;
-    let Prepared { plan, private_dir, groups, items, descriptors, channel, control, output } =
-        prepared.map_err(|_| closed())??;
+    let prepared = spawn_blocking(move || Prepared::make(&host, &programs, spec)).await;
+    let Prepared {
+        plan,
+        program,
+        private_dir,
+        groups,
+        items,
+        descriptors,
+        channel,
+        control,
+        output,
+    } = prepared.map_err(|_| closed())??;
     let (told, started) = oneshot::channel();
     let order = Order { descriptors, mark: plan.mark, reply: told };
     let started = if thread.send(order) { started.await.ok() } else { None };
@@ -123,7 +141,7 @@ async fn begin(
         Some(Ok(Started { pid, handle, lineage })) => {
             let shared = Arc::new(Shared::new(pid, handle, groups));
             let body = Body { name, limits, private_dir, shared, lineage, _thread: thread };
-            return Ok(Begun { body, plan, items, channel, control, output });
+            return Ok(Begun { body, plan, program, items, channel, control, output });
         }
         Some(Err(source)) => {
             SpawnError::JailProgram { name: name.clone(), program: jail_program, source }
@@ -138,11 +156,12 @@ async fn begin(
 async fn launch(
     body: &Body,
     plan: &JailPlan,
+    program: &Program,
     mut control: UnixStream,
     mut items: Vec<JailItem>,
-) -> Result<JailReport, SpawnError> {
+) -> Result<(JailReport, Vec<Relay>), SpawnError> {
     let name = || body.name.clone();
-    let mut text = Vec::new();
+    let mut heard = Heard::default();
     let talk = async {
         // A launcher that failed early has closed its end already, and its word is what tells why.
         let sent = async {
@@ -150,8 +169,8 @@ async fn launch(
             control.shutdown().await
         };
         let sent: io::Result<()> = sent.await;
-        let heard = (&mut control).take(WORD_BYTES_MAX).read_to_end(&mut text).await;
-        if text.is_empty() { sent.and(heard.map(drop)) } else { heard.map(drop) }
+        let all = heard.listen(&control).await;
+        if heard.is_empty() { sent.and(all) } else { all }
     };
     match timeout(Duration::from_secs(LAUNCH_SECONDS_MAX), talk).await {
         Ok(Ok(())) => {}
@@ -160,11 +179,10 @@ async fn launch(
         Ok(Err(source)) => return Err(SpawnError::Garbled { name: name(), source }),
         Err(_) => return Err(SpawnError::Slow { name: name(), seconds: LAUNCH_SECONDS_MAX }),
     }
-    let mut ready = None;
-    for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-        let word = serde_json::from_slice(line)
-            .map_err(|error| SpawnError::Garbled { name: name(), source: error.into() })?;
-        match word {
+    let (mut ready, mut pid) = (None, body.shared.pid);
+    for word in heard.words() {
+        match word.map_err(|source| SpawnError::Garbled { name: name(), source })? {
+            JailWord::Child { pid: child } => pid = child,
             JailWord::Ready { uid, gid, items: more } => {
                 items.extend(more);
                 ready = Some((uid, gid));
@@ -179,19 +197,25 @@ async fn launch(
     let Some((uid, gid)) = ready else {
         return Err(SpawnError::Silent { name: name(), ended: String::new() });
     };
+    let relays = heard.relays(&plan.network);
+    let relays = relays.map_err(|source| SpawnError::Garbled { name: name(), source })?;
     items.push(JailItem::new(Step::Exec, true, ItemState::Applied));
-    Ok(JailReport {
+    let interpreter = program.interpreter.clone();
+    let report = JailReport {
         name: name(),
-        pid: body.shared.pid,
+        pid,
         uid,
         gid,
         program: plan.program.clone(),
-        program_digest: None,
+        program_digest: program.digest.clone(),
+        interpreter: interpreter.map(|interpreter| (interpreter.path, interpreter.digest)),
+        seccomp_digest: blake3::hash(&seccomp::bytes()).to_hex().to_string(),
         channel: "socketpair".to_owned(),
         private_dir: body.private_dir.clone(),
         cgroups: body.shared.groups.paths(),
         items,
-    })
+    };
+    Ok((report, relays))
 }
 
 fn is_hung_up(error: &io::Error) -> bool {

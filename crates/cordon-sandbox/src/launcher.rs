@@ -24,6 +24,7 @@ use crate::{
     jailed::Jailed,
     keeper,
     lineage::{self, Lineage},
+    program::Programs,
     report::{JailItem, Step},
     spec::{LaunchSpec, SpecError},
     tree,
@@ -52,6 +53,30 @@ pub enum SpawnError {
         work_root: PathBuf,
         /// Why not.
         source: io::Error,
+    },
+    /// There is no such program, or it cannot be read.
+    #[error("connector `{name}` was not started: cannot read {program}")]
+    Program {
+        /// The connector.
+        name: String,
+        /// Path of the program.
+        program: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// It is another program than the one that was pinned.
+    #[error(
+        "connector `{name}` was not started: {program} has digest {found}, and {pinned} is pinned"
+    )]
+    Pin {
+        /// The connector.
+        name: String,
+        /// Path of the program.
+        program: PathBuf,
+        /// BLAKE3 in hex of what is there.
+        found: String,
+        /// BLAKE3 in hex of what should be.
+        pinned: String,
     },
     /// The supervisor ran out of descriptors or memory.
     #[error("connector `{name}` was not started: no sockets and pipes for it")]
@@ -148,6 +173,7 @@ impl Thread {
 pub struct Launcher {
     jail_program: PathBuf,
     host: Arc<Host>,
+    programs: Arc<Programs>,
     thread: Thread,
 }
 
@@ -170,7 +196,8 @@ impl Launcher {
         thread::Builder::new()
             .name("launcher".to_owned())
             .spawn(move || serve(&program, &received))?;
-        Ok(Self { jail_program, host, thread: Thread { orders } })
+        let programs = Arc::default();
+        Ok(Self { jail_program, host, programs, thread: Thread { orders } })
     }
 
     /// Starts one connector. Must be called within a tokio runtime, whose end leaves the connector
@@ -186,6 +213,7 @@ impl Launcher {
         tokio::spawn(keeper::keep(
             self.jail_program.clone(),
             Arc::clone(&self.host),
+            Arc::clone(&self.programs),
             self.thread.clone(),
             spec,
             reply,

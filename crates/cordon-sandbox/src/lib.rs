@@ -6,11 +6,12 @@
 //! unsound. What was applied, and what this host could not give, is in the [`JailReport`] of every
 //! start. [`Killer`] ends the whole tree, and [`Death`] tells the cause as the kernel recorded it.
 //!
-//! Left out: namespaces, Landlock and seccomp, which become further rungs of the ladder in `jail`;
-//! restart policy and deadlines, which are the supervisor's.
+//! Left out: restart policy and deadlines, and the far ends of [`Relay`]s, which are the
+//! supervisor's.
 
 mod cgroup;
 mod death;
+mod egress;
 mod host;
 #[doc(hidden)]
 pub mod jail;
@@ -20,16 +21,18 @@ mod launcher;
 mod lineage;
 mod plan;
 mod private_dir;
+mod program;
 mod report;
 mod spec;
 mod sweep;
 mod tree;
 
 pub use death::{Death, DeathCause, KillReason};
+pub use egress::{Destination, DestinationError, Relay};
 pub use host::{Host, HostItem};
 pub use jailed::{Jailed, Killer};
 pub use launcher::{Launcher, SpawnError};
-pub use lineage::become_subreaper;
+pub use lineage::{become_subreaper, is_connector};
 pub use report::{ItemState, JailItem, JailReport, Level, Step};
-pub use spec::{CgroupParent, LaunchSpec, Limits, RunAs, SpecError};
+pub use spec::{CgroupParent, LaunchSpec, Limits, Network, RunAs, SpecError, View};
 pub use sweep::{Swept, sweep_leftovers};

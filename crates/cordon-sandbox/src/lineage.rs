@@ -45,6 +45,27 @@ fn live() -> MutexGuard<'static, BTreeMap<u32, u32>> {
     LIVE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Whether a process was started here as a connector, or descends from one: whoever shares the
+/// supervisor's user is not the supervisor's friend for that.
+pub fn is_connector(pid: u32) -> bool {
+    let live = live();
+    if mark_of(pid).is_some_and(|mark| live.contains_key(&mark)) {
+        return true;
+    }
+    let firsts: BTreeSet<u32> = live.values().copied().collect();
+    let mut seen = BTreeSet::new();
+    let mut at = pid;
+    // The table is not one moment's, so a number used again could make the line a ring.
+    while seen.insert(at) {
+        if firsts.contains(&at) {
+            return true;
+        }
+        let Some(process) = tree::Process::read(at) else { return false };
+        at = process.parent;
+    }
+    false
+}
+
 /// The descendants of one start.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Lineage {

@@ -4,7 +4,7 @@
 //! so that a policy can refuse it and a sync's record can say under which isolation its data was
 //! read.
 
-use std::{fmt, path::PathBuf};
+use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +17,23 @@ pub enum Level {
     L1,
     /// A user of its own.
     L2,
+    /// A view of its own: files, processes, system calls.
+    L3,
+    /// A network of its own.
+    L4,
+}
+
+impl Level {
+    /// Its name in reports and configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::L0 => "L0",
+            Self::L1 => "L1",
+            Self::L2 => "L2",
+            Self::L3 => "L3",
+            Self::L4 => "L4",
+        }
+    }
 }
 
 /// One thing that a start does, in the order in which they happen.
@@ -59,6 +76,24 @@ pub enum Step {
     LimitCpuTime,
     /// Limit on a process's address space.
     LimitAddressSpace,
+    /// Limit on the processes of a user of its own, where the tree's tasks cannot be counted.
+    LimitProcesses,
+    /// Root over its own namespaces alone, where the supervisor is not root.
+    UserNamespace,
+    /// Mounts of its own.
+    MountNamespace,
+    /// Message queues and shared memory of its own.
+    IpcNamespace,
+    /// A host name of its own.
+    UtsNamespace,
+    /// A network of its own, in which there is nothing.
+    NetworkNamespace,
+    /// The places that it may connect to, listening in its own network.
+    Relays,
+    /// Sees no process but its own, and all of them end with its first.
+    PidNamespace,
+    /// A root directory that shows what it may read, a small scratch space, its own processes.
+    View,
     /// No capability can be gained by executing a program.
     BoundingSet,
     /// A user and group of its own, without supplementary groups.
@@ -73,51 +108,85 @@ pub enum Step {
     WorkingDir,
     /// Dies with its supervisor.
     ParentDeath,
+    /// Landlock: files beyond its view cannot be opened.
+    LandlockFiles,
+    /// Landlock: TCP ports that it was not given cannot be used.
+    LandlockPorts,
+    /// Landlock: no signal and no abstract socket reaches beyond it.
+    LandlockScope,
+    /// System calls that no connector needs are refused.
+    Seccomp,
     /// Becomes the program.
     Exec,
 }
 
+/// Every step with its name and its rung, in the order in which a start takes them.
+const STEPS: &[(Step, &str, Level)] = &[
+    (Step::PrivateDir, "private_dir", Level::L0),
+    (Step::LimitMemory, "limit_memory", Level::L1),
+    (Step::LimitTasks, "limit_tasks", Level::L1),
+    (Step::LimitCpu, "limit_cpu", Level::L1),
+    (Step::Descriptors, "descriptors", Level::L0),
+    (Step::Session, "session", Level::L0),
+    (Step::Signals, "signals", Level::L0),
+    (Step::OomScore, "oom_score", Level::L0),
+    (Step::GroupMemory, "group_memory", Level::L1),
+    (Step::GroupTasks, "group_tasks", Level::L1),
+    (Step::GroupCpu, "group_cpu", Level::L1),
+    (Step::GroupKill, "group_kill", Level::L1),
+    (Step::Lineage, "lineage", Level::L0),
+    (Step::LimitFiles, "limit_files", Level::L0),
+    (Step::LimitCore, "limit_core", Level::L0),
+    (Step::LimitFileSize, "limit_file_size", Level::L0),
+    (Step::LimitCpuTime, "limit_cpu_time", Level::L0),
+    (Step::LimitAddressSpace, "limit_address_space", Level::L0),
+    (Step::LimitProcesses, "limit_processes", Level::L2),
+    (Step::UserNamespace, "user_namespace", Level::L3),
+    (Step::MountNamespace, "mount_namespace", Level::L3),
+    (Step::IpcNamespace, "ipc_namespace", Level::L3),
+    (Step::UtsNamespace, "uts_namespace", Level::L3),
+    (Step::NetworkNamespace, "network_namespace", Level::L4),
+    (Step::Relays, "relays", Level::L4),
+    (Step::PidNamespace, "pid_namespace", Level::L3),
+    (Step::View, "view", Level::L3),
+    (Step::BoundingSet, "bounding_set", Level::L0),
+    (Step::Identity, "identity", Level::L2),
+    (Step::Capabilities, "capabilities", Level::L0),
+    (Step::NoNewPrivs, "no_new_privs", Level::L0),
+    (Step::NonDumpable, "non_dumpable", Level::L0),
+    (Step::WorkingDir, "working_dir", Level::L0),
+    (Step::ParentDeath, "parent_death", Level::L0),
+    (Step::LandlockFiles, "landlock_files", Level::L3),
+    (Step::LandlockPorts, "landlock_ports", Level::L3),
+    (Step::LandlockScope, "landlock_scope", Level::L3),
+    (Step::Seccomp, "seccomp", Level::L0),
+    (Step::Exec, "exec", Level::L0),
+];
+
 impl Step {
+    /// Every step, in the order in which a start takes them.
+    pub fn all() -> impl Iterator<Item = Self> {
+        STEPS.iter().map(|(step, ..)| *step)
+    }
+
+    /// The step of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        STEPS.iter().find(|(_, known, _)| *known == name).map(|(step, ..)| *step)
+    }
+
     /// Which rung of the ladder it belongs to.
     pub fn level(self) -> Level {
-        match self {
-            Self::LimitMemory | Self::LimitTasks | Self::LimitCpu => Level::L1,
-            Self::GroupMemory | Self::GroupTasks | Self::GroupCpu | Self::GroupKill => Level::L1,
-            Self::Identity => Level::L2,
-            _ => Level::L0,
-        }
+        self.row().2
     }
 
     /// Its name in reports, logs and errors.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::PrivateDir => "private_dir",
-            Self::LimitMemory => "limit_memory",
-            Self::LimitTasks => "limit_tasks",
-            Self::LimitCpu => "limit_cpu",
-            Self::Descriptors => "descriptors",
-            Self::Session => "session",
-            Self::Signals => "signals",
-            Self::OomScore => "oom_score",
-            Self::GroupMemory => "group_memory",
-            Self::GroupTasks => "group_tasks",
-            Self::GroupCpu => "group_cpu",
-            Self::GroupKill => "group_kill",
-            Self::Lineage => "lineage",
-            Self::LimitFiles => "limit_files",
-            Self::LimitCore => "limit_core",
-            Self::LimitFileSize => "limit_file_size",
-            Self::LimitCpuTime => "limit_cpu_time",
-            Self::LimitAddressSpace => "limit_address_space",
-            Self::BoundingSet => "bounding_set",
-            Self::Identity => "identity",
-            Self::Capabilities => "capabilities",
-            Self::NoNewPrivs => "no_new_privs",
-            Self::NonDumpable => "non_dumpable",
-            Self::WorkingDir => "working_dir",
-            Self::ParentDeath => "parent_death",
-            Self::Exec => "exec",
-        }
+        self.row().1
+    }
+
+    fn row(self) -> (Self, &'static str, Level) {
+        // A test holds that every step is in the table.
+        STEPS.iter().find(|(step, ..)| *step == self).copied().unwrap_or((self, "?", Level::L0))
     }
 }
 
@@ -203,6 +272,13 @@ impl JailItem {
         self.errno = errno;
         self
     }
+
+    fn in_words(&self) -> String {
+        match self.in_force {
+            Some(value) => format!("{} {value}", self.state.as_str()),
+            None => self.state.as_str().to_owned(),
+        }
+    }
 }
 
 /// Under which isolation one start runs.
@@ -218,8 +294,13 @@ pub struct JailReport {
     pub gid: u32,
     /// What was executed.
     pub program: PathBuf,
-    /// Digest of the program; the caller's to fill, who pins it.
-    pub program_digest: Option<String>,
+    /// BLAKE3 of the program's bytes in hex. They were copied to sealed memory and are what was
+    /// executed, unless the program is a script.
+    pub program_digest: String,
+    /// BLAKE3 in hex of the interpreter that a script names, by its path.
+    pub interpreter: Option<(PathBuf, String)>,
+    /// BLAKE3 in hex of the system call filter.
+    pub seccomp_digest: String,
     /// How the connector is spoken to: `socketpair`.
     pub channel: String,
     /// Its private directory.
@@ -236,10 +317,39 @@ impl JailReport {
         self.items.iter().find(|item| item.step == step)
     }
 
+    /// BLAKE3 of the report in hex, by which a sync's record names it.
+    pub fn digest(&self) -> String {
+        // A report is plain data, which always has a JSON form.
+        let text = serde_json::to_vec(self).unwrap_or_default();
+        blake3::hash(&text).to_hex().to_string()
+    }
+
+    /// Every step that was asked for, with its state in one word, and the value of a limit that is in
+    /// force.
+    pub fn in_words(&self) -> BTreeMap<String, String> {
+        let asked = self.items.iter().filter(|item| item.state != ItemState::NotAsked);
+        asked.map(|item| (item.step.name().to_owned(), item.in_words())).collect()
+    }
+
     /// What was asked for and is not in force.
     pub fn missing(&self) -> impl Iterator<Item = &JailItem> {
         self.items
             .iter()
             .filter(|item| matches!(item.state, ItemState::Refused | ItemState::Unavailable))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_step_is_in_the_table_once_and_found_by_its_name() {
+        // The last variant's number is the count of those before it.
+        assert_eq!(STEPS.len(), Step::Exec as usize + 1);
+        for step in Step::all() {
+            assert_eq!(Step::named(step.name()), Some(step));
+        }
+        assert_eq!(Step::named("?"), None);
     }
 }

@@ -4,9 +4,11 @@
 //! becomes part of paths, and a program given by a relative path would be looked up in the private
 //! directory.
 
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
+
+use crate::{egress::Destination, report::Step};
 
 const NAME_BYTES_MAX: usize = 64;
 
@@ -31,6 +33,10 @@ pub struct Limits {
     pub cpu_seconds: Option<u64>,
     /// Address space of each process. Runtimes that reserve much more than they use break under it.
     pub address_space_bytes: Option<u64>,
+    /// What it may store in its private directory; needs a view of its own.
+    pub scratch_bytes: u64,
+    /// Files and directories that it may make there; needs a view of its own.
+    pub scratch_files: u64,
 }
 
 impl Default for Limits {
@@ -43,6 +49,8 @@ impl Default for Limits {
             file_size_bytes: None,
             cpu_seconds: None,
             address_space_bytes: None,
+            scratch_bytes: 64 << 20,
+            scratch_files: 10_000,
         }
     }
 }
@@ -73,6 +81,29 @@ pub enum CgroupParent {
     Tag(String),
 }
 
+/// How much of the host's file system a connector sees.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum View {
+    /// All of it, as its user may use it, in the host's own namespaces.
+    Shared,
+    /// All of it, read-only, but for what is hidden; in namespaces of its own.
+    ReadOnly,
+    /// The host's libraries, what programs need to run, and these files and directories, read-only;
+    /// in namespaces of its own.
+    Only(Vec<PathBuf>),
+}
+
+/// Where a connector may connect to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Network {
+    /// Wherever the host may.
+    Host,
+    /// These places alone, through the supervisor; see [`Relay`](crate::Relay).
+    Only(Vec<Destination>),
+}
+
 /// Everything needed to start one connector.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LaunchSpec {
@@ -92,7 +123,20 @@ pub struct LaunchSpec {
     pub work_root: PathBuf,
     /// Below which group its own groups are made.
     pub cgroup: CgroupParent,
+    /// What it sees of the host's files.
+    pub view: View,
+    /// Directories that it must not see whatever its view shows, such as the state directory.
+    pub hide: Vec<PathBuf>,
+    /// Where it may connect to.
+    pub network: Network,
+    /// BLAKE3 of the program in hex; another program is not started.
+    pub pin: Option<String>,
+    /// Steps without which the program must not run, beside those that every start needs.
+    pub require: BTreeSet<Step>,
 }
+
+/// Most destinations that one connector may have; their sockets travel in one message.
+const DESTINATIONS_MAX: usize = 64;
 
 /// Why a [`LaunchSpec`] cannot be started anywhere.
 #[derive(Debug, thiserror::Error)]
@@ -127,6 +171,15 @@ pub enum SpecError {
         /// Its name.
         variable: String,
     },
+    /// There are more destinations than a start can carry.
+    #[error("{count} destinations are more than {DESTINATIONS_MAX}")]
+    Destinations {
+        /// How many there are.
+        count: usize,
+    },
+    /// A restricted network is resolved by a file that only a view of its own can have.
+    #[error("a restricted network needs a view of its own")]
+    NetworkWithoutView,
     /// A limit is too small for any process.
     #[error("limit `{limit}` is {value}, must be at least {min}")]
     Limit {
@@ -146,7 +199,11 @@ impl LaunchSpec {
         if let CgroupParent::Tag(tag) = &self.cgroup {
             check_name("cgroup tag", tag)?;
         }
-        for (what, path) in [("program", &self.program), ("work root", &self.work_root)] {
+        let read: &[PathBuf] = if let View::Only(read) = &self.view { read } else { &[] };
+        let seen = read.iter().map(|path| ("readable path", path));
+        let hidden = self.hide.iter().map(|path| ("hidden path", path));
+        let own = [("program", &self.program), ("work root", &self.work_root)];
+        for (what, path) in own.into_iter().chain(seen).chain(hidden) {
             if !path.is_absolute() {
                 return Err(SpecError::Relative { what, path: path.clone() });
             }
@@ -167,6 +224,14 @@ impl LaunchSpec {
                 return Err(SpecError::Unprintable { what: format!("value of {variable}") });
             }
         }
+        if let Network::Only(destinations) = &self.network {
+            if self.view == View::Shared {
+                return Err(SpecError::NetworkWithoutView);
+            }
+            if destinations.len() > DESTINATIONS_MAX {
+                return Err(SpecError::Destinations { count: destinations.len() });
+            }
+        }
         self.limits.check()
     }
 }
@@ -182,6 +247,8 @@ impl Limits {
             ("file_size_bytes", self.file_size_bytes, 1),
             ("cpu_seconds", self.cpu_seconds, 1),
             ("address_space_bytes", self.address_space_bytes, 1 << 24),
+            ("scratch_bytes", Some(self.scratch_bytes), 1 << 16),
+            ("scratch_files", Some(self.scratch_files), 16),
         ];
         for (limit, value, min) in floors {
             if let Some(value) = value.filter(|value| *value < min) {
@@ -215,7 +282,22 @@ mod tests {
             run_as: RunAs::Same,
             work_root: "/tmp".into(),
             cgroup: CgroupParent::None,
+            view: View::Shared,
+            hide: Vec::new(),
+            network: Network::Host,
+            pin: None,
+            require: BTreeSet::new(),
         }
+    }
+
+    #[test]
+    fn a_restricted_network_without_a_view_of_its_own_is_refused() {
+        let refused = LaunchSpec { network: Network::Only(Vec::new()), ..spec() }.check();
+        assert!(matches!(refused, Err(SpecError::NetworkWithoutView)));
+        let one = Destination::parse("db.example:5432").unwrap();
+        let network = Network::Only(vec![one; DESTINATIONS_MAX + 1]);
+        let refused = LaunchSpec { network, view: View::ReadOnly, ..spec() }.check();
+        assert!(matches!(refused, Err(SpecError::Destinations { count: 65 })));
     }
 
     #[test]

@@ -56,6 +56,7 @@ fn sync(
             connector_version: String::new(),
             program_digest: String::new(),
             jail_report_digest: None,
+            isolation: Default::default(),
         },
         started_at: Timestamp::UNIX_EPOCH,
     })?;

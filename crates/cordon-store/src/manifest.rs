@@ -32,6 +32,9 @@ pub struct Provenance {
     /// Digest of the report on how it was isolated.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub jail_report_digest: Option<String>,
+    /// The isolation that was in force: each step that was asked for, and what became of it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub isolation: BTreeMap<String, String>,
 }
 
 /// A content-addressed file.

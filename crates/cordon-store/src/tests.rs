@@ -165,6 +165,7 @@ pub(crate) fn spec(sync: u64, schemas: Vec<RecordSchema>) -> StageSpec {
             connector_version: "1.0.0".to_owned(),
             program_digest: "00".repeat(32),
             jail_report_digest: None,
+            isolation: Default::default(),
         },
         started_at: Timestamp::from_second(1_750_000_000 + sync as i64).unwrap(),
     }

@@ -7,6 +7,7 @@ use cordon_model::ConnectorName;
 use cordon_validate::PolicyPatch;
 use serde::Deserialize;
 
+use super::isolation::{self, Allow, Profile};
 use super::value::{Bytes, Percent, Span, Spans};
 
 #[derive(Deserialize)]
@@ -31,6 +32,8 @@ pub(super) struct Daemon {
     pub(super) data_dir: Option<PathBuf>,
     pub(super) socket: Option<PathBuf>,
     pub(super) socket_group: Option<String>,
+    #[serde(default)]
+    pub(super) profile: Profile,
     #[serde(default)]
     pub(super) include: Vec<String>,
     pub(super) max_concurrent_syncs: Option<usize>,
@@ -65,8 +68,10 @@ pub(super) struct Connector {
     pub(super) config: toml::Table,
     #[serde(default)]
     pub(super) limits: Limits,
+    pub(super) allow: Option<Allow>,
     #[serde(default)]
-    pub(super) isolation: Isolation,
+    pub(super) isolation: isolation::Raw,
+    pub(super) pin: Option<String>,
     #[serde(default)]
     pub(super) restart: Restart,
     pub(super) idle_timeout: Option<Span>,
@@ -82,15 +87,11 @@ pub(super) struct Limits {
     pub(super) tasks: Option<u32>,
     pub(super) files: Option<u64>,
     pub(super) file_size: Option<Bytes>,
+    pub(super) scratch: Option<Bytes>,
+    pub(super) scratch_files: Option<u64>,
     pub(super) records: Option<u64>,
     pub(super) sync_timeout: Option<Span>,
     pub(super) stall_timeout: Option<Span>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Isolation {
-    pub(super) user: Option<String>,
 }
 
 #[derive(Deserialize, Default)]

@@ -9,7 +9,7 @@ use cordon_validate::Policy;
 use jiff::tz::TimeZone;
 
 use super::error::ConfigError;
-use super::{Config, Connector, Daemon, Sink, SinkKind, Times, User, raw};
+use super::{Config, Connector, Daemon, Sink, SinkKind, Times, isolation, raw};
 use crate::schedule::Schedule;
 use crate::unit::{Backoff, Rules};
 
@@ -40,7 +40,7 @@ pub(super) fn read(path: &Path) -> Result<Config, ConfigError> {
     let included = included(path, base, &file.daemon.include)?;
     let own = file.connector.into_iter().map(|(name, raw)| (path.to_owned(), name, raw));
     for (from, name, raw) in own.chain(included) {
-        let connector = connector(&from, base, name.clone(), raw, &host)?;
+        let connector = connector(&from, base, name.clone(), raw, &config.daemon, &host)?;
         if config.connectors.insert(name.clone(), connector).is_some() {
             let message = format!("connector `{name}` is configured twice");
             return Err(ConfigError::of_file(&from, message));
@@ -109,6 +109,7 @@ fn daemon(path: &Path, base: &Path, file: &raw::File) -> Result<Daemon, ConfigEr
         data_dir: base.join(raw.data_dir.clone().unwrap_or_else(default_dir)),
         socket: base.join(raw.socket.clone().unwrap_or_else(|| "/run/cordon/cordon.sock".into())),
         socket_group: raw.socket_group.clone(),
+        profile: raw.profile,
         max_concurrent_syncs,
         keep_last,
     })
@@ -119,6 +120,7 @@ fn connector(
     base: &Path,
     name: ConnectorName,
     raw: raw::Connector,
+    daemon: &Daemon,
     host: &Policy,
 ) -> Result<Connector, ConfigError> {
     let fail =
@@ -134,6 +136,17 @@ fn connector(
     let config = match serde_json::to_value(&raw.config) {
         Ok(config) => config,
         Err(error) => return fail(format!("config has no JSON form: {error}")),
+    };
+    let isolation = isolation::resolve(
+        &raw.isolation,
+        raw.allow.as_ref(),
+        raw.pin.as_deref(),
+        daemon.profile,
+        &daemon.data_dir,
+    );
+    let isolation = match isolation {
+        Ok(isolation) => isolation,
+        Err(message) => return fail(message),
     };
     let policy = host.clone().overlaid(&raw.guard);
     let backoff = raw.restart.backoff.map_or_else(Backoff::default, |spans| Backoff {
@@ -155,11 +168,7 @@ fn connector(
         labels: raw.labels,
         config,
         limits: limits(&raw.limits),
-        user: match raw.isolation.user.as_deref() {
-            None | Some("own") => User::Own,
-            Some("same") => User::Same,
-            Some(user) => User::Named(user.to_owned()),
-        },
+        isolation,
         times: Times {
             sync: seconds(raw.limits.sync_timeout, 3_600),
             stall: seconds(raw.limits.stall_timeout, 120),
@@ -182,6 +191,8 @@ fn limits(raw: &raw::Limits) -> cordon_sandbox::Limits {
         tasks: Some(raw.tasks.unwrap_or(128)),
         files: raw.files.unwrap_or(defaults.files),
         file_size_bytes: raw.file_size.map_or(defaults.file_size_bytes, |bytes| Some(bytes.0)),
+        scratch_bytes: raw.scratch.map_or(defaults.scratch_bytes, |bytes| bytes.0),
+        scratch_files: raw.scratch_files.unwrap_or(defaults.scratch_files),
         ..defaults
     }
 }

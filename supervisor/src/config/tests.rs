@@ -27,7 +27,7 @@ fn an_unknown_key_is_refused_with_its_place_and_the_nearest_name() {
     assert_eq!(
         check(text),
         "unknown field `limit`, expected one of `use`, `args`, `every`, `cron`, `tz`, `labels`, \
-         `config`, `limits`, `isolation`, `restart`, `idle_timeout`, `guard`\n  --> \
+         `config`, `limits`, `allow`, `isolation`, `pin`, `restart`, `idle_timeout`, `guard`\n  --> \
          /cordon.toml:4:1\n   4 | limit = 3\n     | ^^^^^\n  hint: did you mean `limits`?"
     );
 }

@@ -2,7 +2,7 @@
 
 use cordon_ledger::EvidenceSeq;
 use cordon_model::{ScopeOutcome, ScopeReport};
-use cordon_sandbox::JailItem;
+use cordon_sandbox::{Destination, JailItem};
 use cordon_wire::v1;
 use jiff::Timestamp;
 use tonic::Status;
@@ -12,6 +12,7 @@ use super::render::micros;
 use super::status::connector_status;
 use super::{Service, render};
 use crate::config::Connector;
+use crate::egress::Flow;
 use crate::schedule::in_words;
 
 /// Runs shown when nobody says how many.
@@ -64,7 +65,7 @@ impl Service {
             program_version: ran
                 .map(|ran| format!("{} {}", ran.announced.name, ran.announced.version))
                 .unwrap_or_default(),
-            program_digest: ran.map(|ran| ran.digest.to_string()).unwrap_or_default(),
+            program_digest: ran.map(|ran| ran.report.program_digest.clone()).unwrap_or_default(),
             schedule: view.connector.schedule.describe(),
             limits: limits(&view.connector),
             policy: policy(&view.connector),
@@ -78,6 +79,7 @@ impl Service {
             runs: runs.iter().map(render::run).collect(),
             events,
             scopes,
+            flows: view.flows.all().iter().map(flow).collect(),
         })
     }
 
@@ -119,6 +121,24 @@ fn isolation(item: &JailItem) -> v1::IsolationItem {
         name: item.step.name().to_owned(),
         state: item.state.as_str().to_owned(),
         detail: item.detail.clone(),
+        level: item.level.name().to_owned(),
+        required: item.required,
+        asked: item.asked,
+        in_force: item.in_force,
+        errno: item.errno,
+    }
+}
+
+fn flow((destination, flow): (&Destination, &Flow)) -> v1::Flow {
+    v1::Flow {
+        destination: destination.to_string(),
+        connections: flow.connections,
+        failures: flow.failures,
+        sent_bytes: flow.sent,
+        received_bytes: flow.received,
+        address: flow.address.map(|address| address.to_string()).unwrap_or_default(),
+        last_at: micros(flow.last),
+        trouble: flow.trouble.clone(),
     }
 }
 

@@ -1,7 +1,8 @@
 //! Who is at the other end of the control socket.
 //!
 //! The kernel says so, by the credentials of the socket. The socket's permissions keep others out;
-//! this second look holds when somebody loosens them.
+//! this second look holds when somebody loosens them, and where a connector shares the service's
+//! user, which must not make an operator of it.
 
 use nix::unistd::{Gid, Group, Uid, User};
 use tonic::transport::server::UdsConnectInfo;
@@ -25,6 +26,10 @@ impl Gate {
         let Some(uid) = uid(&request) else {
             return Err(Refusal::forbidden("the control socket shows no peer").into());
         };
+        if pid(&request).is_some_and(cordon_sandbox::is_connector) {
+            tracing::error!(pid = pid(&request), "a connector asked on the control socket");
+            return Err(Refusal::forbidden("a connector may not use the control socket").into());
+        }
         if uid.is_root() || uid == nix::unistd::geteuid() || self.is_member(uid) {
             return Ok(request);
         }
@@ -49,6 +54,11 @@ impl Gate {
 fn uid<T>(request: &Request<T>) -> Option<Uid> {
     let info = request.extensions().get::<UdsConnectInfo>()?;
     Some(Uid::from_raw(info.peer_cred?.uid()))
+}
+
+fn pid<T>(request: &Request<T>) -> Option<u32> {
+    let info = request.extensions().get::<UdsConnectInfo>()?;
+    u32::try_from(info.peer_cred?.pid()?).ok()
 }
 
 /// Who asks, as evidence names them.

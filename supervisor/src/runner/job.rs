@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Connector;
+use crate::egress::Flows;
 use crate::gate::{Decision, Gate, GateError};
 use crate::host::Host;
 use crate::logs::Logs;
@@ -96,10 +97,11 @@ impl Errand {
     pub(super) async fn start(
         mut self,
         logs: Arc<Logs>,
+        flows: Arc<Flows>,
         on_spawn: watch::Sender<Option<Killer>>,
     ) -> Done {
         let started = match self.begin().await {
-            Ok(_) => self.launch(logs, on_spawn).await.map(End::Ready),
+            Ok(_) => self.launch(logs, flows, on_spawn).await.map(End::Ready),
             Err(fault) => Err(fault),
         };
         self.done(started)
@@ -108,6 +110,7 @@ impl Errand {
     async fn launch(
         &self,
         logs: Arc<Logs>,
+        flows: Arc<Flows>,
         on_spawn: watch::Sender<Option<Killer>>,
     ) -> Result<Process, Fault> {
         let start = Start {
@@ -116,12 +119,31 @@ impl Errand {
             work_root: &self.host.work_root,
             tag: &self.host.tag,
             logs,
+            flows,
             on_spawn,
         };
-        tokio::select! {
-            started = start.run() => Ok(started?),
-            () = self.cancel.cancelled() => Err(Fault::CalledOff),
-        }
+        let process = tokio::select! {
+            started = start.run() => started?,
+            () = self.cancel.cancelled() => return Err(Fault::CalledOff),
+        };
+        self.vouch(&process).await?;
+        Ok(process)
+    }
+
+    /// Writes down under which isolation the process runs; its snapshots name this report.
+    async fn vouch(&self, process: &Process) -> Result<(), GateError> {
+        let report = &process.report;
+        let body = serde_json::json!({
+            "report_digest": report.digest(),
+            "program_digest": report.program_digest,
+            "seccomp_digest": report.seccomp_digest,
+            "uid": report.uid,
+            "isolation": report.in_words(),
+        });
+        let (name, now) = (&self.connector.name, jiff::Timestamp::now());
+        let kind = "connector.started";
+        self.host.ledger.append_event(kind, Some(name), "cordond", body, now).await?;
+        Ok(())
     }
 
     /// Syncs, and brings what came to a verdict.

@@ -36,6 +36,7 @@ fn page(detail: &v1::ConnectorDetail, scene: &Scene) -> Page {
     summary(&mut page, detail, status, scene);
     pairs(&mut page, "Policy", detail.policy.iter().map(|it| (it.name.as_str(), it.value.clone())));
     pairs(&mut page, "Isolation", isolation(&detail.isolation, scene).into_iter());
+    pairs(&mut page, "Network", flows(&detail.flows, scene).into_iter());
     section(&mut page, "Checks", &checks(&detail.findings, scene), detail.findings.len(), scene);
     section(&mut page, "Scopes", &scopes(&detail.scopes, scene), detail.scopes.len(), scene);
     section(&mut page, "Syncs", &syncs(&detail.runs, scene), detail.runs.len(), scene);
@@ -137,19 +138,50 @@ fn runtime(status: &v1::ConnectorStatus) -> String {
     parts.join(", ")
 }
 
-/// What is not in force, item by item; what is, by its number, unless the page is wide.
+/// What is missing, item by item; what is in force and what was not asked, in a line each, unless the
+/// page is wide.
 fn isolation<'a>(items: &'a [v1::IsolationItem], scene: &Scene) -> Vec<(&'a str, String)> {
-    let (applied, rest): (Vec<_>, Vec<_>) = items.iter().partition(|it| it.state == "applied");
-    let shown = if scene.wide { items.iter().collect() } else { rest };
+    let named = |item: &'a v1::IsolationItem| {
+        let value = item.in_force.map(units::count).unwrap_or_default();
+        let words = [item.state.as_str(), &value, &item.detail];
+        let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
+        (item.name.as_str(), words.join("  "))
+    };
+    if scene.wide {
+        return items.iter().map(named).collect();
+    }
+    let of = |state: &str| items.iter().filter(|item| item.state == state).collect::<Vec<_>>();
+    let (applied, not_asked) = (of("applied"), of("not-asked"));
     let mut lines = Vec::new();
-    if !scene.wide && !applied.is_empty() {
+    if !applied.is_empty() {
         let measures = units::plural(applied.len() as u64, "measure", "measures");
         lines.push(("applied", format!("{measures} (-o wide names them)")));
     }
-    lines.extend(shown.into_iter().map(|item| {
-        (item.name.as_str(), format!("{}  {}", item.state, item.detail).trim_end().to_owned())
-    }));
+    if !not_asked.is_empty() {
+        let names: Vec<&str> = not_asked.iter().map(|item| item.name.as_str()).collect();
+        lines.push(("not asked", names.join(" ")));
+    }
+    let missing = |item: &&v1::IsolationItem| item.state != "applied" && item.state != "not-asked";
+    lines.extend(items.iter().filter(missing).map(named));
     lines
+}
+
+/// What went out, by destination.
+fn flows<'a>(flows: &'a [v1::Flow], scene: &Scene) -> Vec<(&'a str, String)> {
+    let line = |flow: &'a v1::Flow| {
+        let made = units::plural(flow.connections, "connection", "connections");
+        let mut words = format!(
+            "{made}, {} out, {} in, last {} ago",
+            units::bytes(flow.sent_bytes),
+            units::bytes(flow.received_bytes),
+            scene.age(flow.last_at),
+        );
+        if flow.failures > 0 {
+            words.push_str(&format!(", {} not made: {}", flow.failures, flow.trouble));
+        }
+        (flow.destination.as_str(), words)
+    };
+    flows.iter().map(line).collect()
 }
 
 fn pairs<'a>(page: &mut Page, name: &str, pairs: impl Iterator<Item = (&'a str, String)>) {
@@ -274,16 +306,32 @@ mod tests {
             policy: vec![v1::Pair { name: "removed.user".into(), value: "50 or 10 %".into() }],
             isolation: vec![
                 v1::IsolationItem {
-                    name: "cgroup".into(),
+                    name: "limit_memory".into(),
                     state: "applied".into(),
-                    detail: "v2".into(),
+                    level: "L1".into(),
+                    asked: Some(268_435_456),
+                    in_force: Some(268_435_456),
+                    ..Default::default()
                 },
                 v1::IsolationItem {
-                    name: "landlock".into(),
+                    name: "landlock_scope".into(),
                     state: "unavailable".into(),
-                    detail: String::new(),
+                    detail: "this kernel has no Landlock of version 6 or later".into(),
+                    level: "L3".into(),
+                    errno: Some(95),
+                    ..Default::default()
                 },
             ],
+            flows: vec![v1::Flow {
+                destination: "dc1.corp.example:636".into(),
+                connections: 2,
+                failures: 1,
+                sent_bytes: 2_048,
+                received_bytes: 5 << 20,
+                address: "192.0.2.7:636".into(),
+                last_at: sample::ago(120_000_000),
+                trouble: "dc1.corp.example:636 does not answer".into(),
+            }],
             findings: sample::findings(),
             runs: vec![sample::run(418, "quarantined"), sample::run(417, "committed")],
             events: vec![sample::event()],
@@ -311,8 +359,10 @@ mod tests {
 
         Policy     removed.user  50 or 10 %
 
-        Isolation  applied   1 measure (-o wide names them)
-                   landlock  unavailable
+        Isolation  applied         1 measure (-o wide names them)
+                   landlock_scope  unavailable  this kernel has no Landlock of version 6 or later
+
+        Network    dc1.corp.example:636  2 connections, 2,048 B out, 5,120 KiB in, last 2m ago, 1 not made: dc1.corp.example:636 does not answer
 
         Checks
             CODE      RESULT      SUBJECT  FOUND                             MEASURED  LIMIT
@@ -339,7 +389,7 @@ mod tests {
 
     #[test]
     fn describe_as_json_has_every_field() {
-        insta::assert_snapshot!(sample::json(&detail()), @r#"{"status":{"name":"ldap-corp","trust":"quarantined","trust_reasons":["PartialRead","RemovedOverLimit"],"trust_since":"2026-03-02T07:00:00Z","runtime":"idle","runtime_detail":"","last_good_at":"2026-03-02T06:49:00Z","last_good_sync":417,"next_sync_at":"2026-03-02T09:49:00Z","records":18204,"last_change":{"added":12,"removed":7019,"modified":40},"pause":null,"pid":41877,"restarts":0,"use":"ldap","labels":{"owner":"iam"},"progress":null,"quarantined_sync":418,"quarantined_digest":"91fe04c2aabbccdd00112233445566778899aabbccddeeff0011223344556677"},"program":"/usr/lib/cordon/connectors/ldap","program_version":"1.4.2","program_digest":"91fe04c2aabbccdd00112233445566778899aabbccddeeff0011223344556677","schedule":"at minute 5, past every 2nd hour","limits":"memory 256 MiB, cpu 50 %, tasks 32","policy":[{"name":"removed.user","value":"50 or 10 %"}],"isolation":[{"name":"cgroup","state":"applied","detail":"v2"},{"name":"landlock","state":"unavailable","detail":""}],"findings":[{"code":"CRD-P203","severity":"quarantine","subject":"members","message":"read stopped at page 12 of 19","measured":null,"limit":null,"examples":[]},{"code":"CRD-D101","severity":"quarantine","subject":"user","message":"removed 7,019 of 18,204 (38.6 %)","measured":7019,"limit":50,"examples":["u1042","u1043"]},{"code":"CRD-F401","severity":"info","subject":"","message":"finished in 3m 12s","measured":null,"limit":null,"examples":[]}],"runs":[{"connector":"ldap-corp","sync":418,"outcome":"quarantined","started_at":"2026-03-02T06:56:00Z","ended_at":"2026-03-02T06:59:12Z","trigger":"schedule","records":11197,"changes":{"added":12,"removed":7019,"modified":40},"findings":[],"digest":"91fe04c2aabbccdd00112233445566778899aabbccddeeff0011223344556677","error":"","supervisor_ms":192000,"judge_us":812,"diff_us":90300,"connector_peak_bytes":123731968,"spawn_us":4100,"decided_by":"","decision_reason":"","commit_us":11000},{"connector":"ldap-corp","sync":417,"outcome":"committed","started_at":"2026-03-02T06:56:00Z","ended_at":"2026-03-02T06:59:12Z","trigger":"schedule","records":11197,"changes":{"added":12,"removed":7019,"modified":40},"findings":[],"digest":"91fe04c2aabbccdd00112233445566778899aabbccddeeff0011223344556677","error":"","supervisor_ms":192000,"judge_us":812,"diff_us":90300,"connector_peak_bytes":123731968,"spawn_us":4100,"decided_by":"","decision_reason":"","commit_us":11000}],"events":[{"seq":48211,"time":"2026-03-02T07:00:00Z","connector":"ldap-corp","kind":"sync-quarantined","actor":"cordond","message":"sync 418: 2 checks","hash":"77a0"}],"scopes":[{"name":"users","outcome":"incomplete","reason":"page cookie lost","records":11197,"source_total":18204,"watermark_time":null,"watermark_token":"usn:99"}]}"#);
+        insta::assert_snapshot!(sample::json(&detail()), @r#"{"status":{"name":"ldap-corp","trust":"quarantined","trust_reasons":["PartialRead","RemovedOverLimit"],"trust_since":"2026-03-02T07:00:00Z","runtime":"idle","runtime_detail":"","last_good_at":"2026-03-02T06:49:00Z","last_good_sync":417,"next_sync_at":"2026-03-02T09:49:00Z","records":18204,"last_change":{"added":12,"removed":7019,"modified":40},"pause":null,"pid":41877,"restarts":0,"use":"ldap","labels":{"owner":"iam"},"progress":null,"quarantined_sync":418,"quarantined_digest":"91fe04c2aabbccdd00112233445566778899aabbccddeeff0011223344556677"},"program":"/usr/lib/cordon/connectors/ldap","program_version":"1.4.2","program_digest":"91fe04c2aabbccdd00112233445566778899aabbccddeeff0011223344556677","schedule":"at minute 5, past every 2nd hour","limits":"memory 256 MiB, cpu 50 %, tasks 32","policy":[{"name":"removed.user","value":"50 or 10 %"}],"isolation":[{"name":"limit_memory","state":"applied","detail":"","level":"L1","required":false,"asked":268435456,"in_force":268435456,"errno":null},{"name":"landlock_scope","state":"unavailable","detail":"this kernel has no Landlock of version 6 or later","level":"L3","required":false,"asked":null,"in_force":null,"errno":95}],"findings":[{"code":"CRD-P203","severity":"quarantine","subject":"members","message":"read stopped at page 12 of 19","measured":null,"limit":null,"examples":[]},{"code":"CRD-D101","severity":"quarantine","subject":"user","message":"removed 7,019 of 18,204 (38.6 %)","measured":7019,"limit":50,"examples":["u1042","u1043"]},{"code":"CRD-F401","severity":"info","subject":"","message":"finished in 3m 12s","measured":null,"limit":null,"examples":[]}],"runs":[{"connector":"ldap-corp","sync":418,"outcome":"quarantined","started_at":"2026-03-02T06:56:00Z","ended_at":"2026-03-02T06:59:12Z","trigger":"schedule","records":11197,"changes":{"added":12,"removed":7019,"modified":40},"findings":[],"digest":"91fe04c2aabbccdd00112233445566778899aabbccddeeff0011223344556677","error":"","supervisor_ms":192000,"judge_us":812,"diff_us":90300,"connector_peak_bytes":123731968,"spawn_us":4100,"decided_by":"","decision_reason":"","commit_us":11000},{"connector":"ldap-corp","sync":417,"outcome":"committed","started_at":"2026-03-02T06:56:00Z","ended_at":"2026-03-02T06:59:12Z","trigger":"schedule","records":11197,"changes":{"added":12,"removed":7019,"modified":40},"findings":[],"digest":"91fe04c2aabbccdd00112233445566778899aabbccddeeff0011223344556677","error":"","supervisor_ms":192000,"judge_us":812,"diff_us":90300,"connector_peak_bytes":123731968,"spawn_us":4100,"decided_by":"","decision_reason":"","commit_us":11000}],"events":[{"seq":48211,"time":"2026-03-02T07:00:00Z","connector":"ldap-corp","kind":"sync-quarantined","actor":"cordond","message":"sync 418: 2 checks","hash":"77a0"}],"scopes":[{"name":"users","outcome":"incomplete","reason":"page cookie lost","records":11197,"source_total":18204,"watermark_time":null,"watermark_token":"usn:99"}],"flows":[{"destination":"dc1.corp.example:636","connections":2,"failures":1,"sent_bytes":2048,"received_bytes":5242880,"address":"192.0.2.7:636","last_at":"2026-03-02T08:58:00Z","trouble":"dc1.corp.example:636 does not answer"}]}"#);
     }
 
     #[test]

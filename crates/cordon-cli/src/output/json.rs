@@ -102,9 +102,20 @@ view!(ConnectorDetail {
     runs: list,
     events: list,
     scopes: list,
+    flows: list,
+});
+view!(Flow {
+    destination,
+    connections,
+    failures,
+    sent_bytes,
+    received_bytes,
+    address,
+    last_at: moment,
+    trouble,
 });
 view!(Pair { name, value });
-view!(IsolationItem { name, state, detail });
+view!(IsolationItem { name, state, detail, level, required, asked, in_force, errno });
 view!(ScopeDetail {
     name,
     outcome,

@@ -39,12 +39,21 @@ pub(super) fn arrange() -> Result<OwnedFd, Failure> {
 }
 
 /// Closes every descriptor above the standard three.
-#[allow(unsafe_code)]
 fn close_inherited() -> io::Result<()> {
-    let first = libc::c_uint::try_from(CHANNEL_FD).unwrap_or(libc::c_uint::MAX);
-    // SAFETY: no object in this process owns a descriptor above 2: this is the first thing that the
-    // launcher does, it has one thread, and the runtime keeps none open. The call takes no
-    // pointers.
+    close_from(CHANNEL_FD)
+}
+
+/// Closes every descriptor, for a process that only waits.
+pub(super) fn close_all() -> io::Result<()> {
+    close_from(0)
+}
+
+#[allow(unsafe_code)]
+fn close_from(first: i32) -> io::Result<()> {
+    let first = libc::c_uint::try_from(first).unwrap_or(libc::c_uint::MAX);
+    // SAFETY: when the launcher begins, no object in it owns a descriptor above 2, and the runtime
+    // keeps none open. A process that only waits never comes back to the objects that own the
+    // others, nor drops them. It has one thread, and the call takes no pointers.
     let result = unsafe { libc::close_range(first, libc::c_uint::MAX, 0) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

@@ -16,9 +16,13 @@ use rustix::{
     },
 };
 
-use super::ladder::{Done, Failure};
+use super::{
+    guard,
+    ladder::{Done, Failure},
+    task::Task,
+};
 use crate::{
-    plan::{Identity, JailPlan},
+    plan::Identity,
     report::{ItemState, Step},
 };
 
@@ -79,8 +83,8 @@ pub(super) fn oom_score() -> Result {
 }
 
 /// Joins the group of one role.
-pub(super) fn join(plan: &JailPlan, step: Step) -> Result {
-    let Some((_, procs)) = plan.groups.iter().find(|(of, _)| *of == step) else {
+pub(super) fn join(task: &Task, step: Step) -> Result {
+    let Some((_, procs)) = task.plan.groups.iter().find(|(of, _)| *of == step) else {
         return Ok(Done::new(ItemState::Unavailable).detail("no control group for this"));
     };
     let shown = procs.display().to_string();
@@ -89,8 +93,8 @@ pub(super) fn join(plan: &JailPlan, step: Step) -> Result {
 }
 
 /// Marks this process and all its descendants; see the library's `lineage`.
-pub(super) fn lineage(plan: &JailPlan) -> Result {
-    let mark = u64::from(plan.mark);
+pub(super) fn lineage(task: &Task) -> Result {
+    let mark = u64::from(task.plan.mark);
     let limit = Rlimit { current: Some(mark), maximum: Some(mark) };
     if getrlimit(Resource::Msgqueue).maximum.is_some_and(|maximum| maximum <= mark) {
         return Ok(Done::new(ItemState::Unavailable)
@@ -141,8 +145,8 @@ pub(super) fn bounding_set() -> Result {
 
 /// Becomes the connector's user. As root a half-made switch is fatal; without root nothing is
 /// tried.
-pub(super) fn identity(plan: &JailPlan) -> Result {
-    let Some(Identity { uid, gid }) = plan.identity else {
+pub(super) fn identity(task: &Task) -> Result {
+    let Some(Identity { uid, gid }) = task.plan.identity else {
         return Ok(Done::new(ItemState::NotAsked));
     };
     let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
@@ -192,24 +196,71 @@ pub(super) fn non_dumpable() -> Result {
     Ok(Done::applied().detail("until exec, which resets it; the program has to set it again"))
 }
 
-pub(super) fn working_dir(plan: &JailPlan) -> Result {
-    let shown = plan.private_dir.display().to_string();
+pub(super) fn working_dir(task: &Task) -> Result {
+    let shown = task.plan.private_dir.display().to_string();
     let why = format!("cannot enter {shown}; the directories above it must let this user pass");
-    chdir(&plan.private_dir).map_err(failed(&why))?;
+    chdir(&task.plan.private_dir).map_err(failed(&why))?;
     Ok(Done::applied().detail(shown))
 }
 
-/// Last, for a change of user clears it. A supervisor that died before the call sends nothing, so
-/// its being the parent is checked after it.
-pub(super) fn parent_death(plan: &JailPlan) -> Result {
-    set_parent_process_death_signal(Some(Signal::KILL)).map_err(failed("prctl"))?;
-    let parent = getppid().map_or(0, rustix::process::Pid::as_raw_pid);
-    if u32::try_from(parent) != Ok(plan.supervisor_pid) {
+/// After the user, for a change of user clears it. A parent that died before the call sends nothing,
+/// so its being the parent is checked after it.
+pub(super) fn parent_death(task: &Task) -> Result {
+    if !task.guarded.get() {
+        die_with(task.plan.supervisor_pid)?;
+        return Ok(Done::applied());
+    }
+    die_with_parent()?;
+    if guard::guard_is_gone() {
+        return Err(Failure { errno: libc::ESRCH, detail: "its guard is gone".to_owned() });
+    }
+    Ok(Done::applied().detail("by its guard, which dies with the supervisor"))
+}
+
+/// Dies with the parent, which must be that process.
+pub(super) fn die_with(parent: u32) -> Result<()> {
+    die_with_parent()?;
+    let now = getppid().map_or(0, rustix::process::Pid::as_raw_pid);
+    if u32::try_from(now) != Ok(parent) {
         return Err(Failure { errno: libc::ESRCH, detail: "the supervisor is gone".to_owned() });
     }
+    Ok(())
+}
+
+/// Dies with the thread that made this process.
+pub(super) fn die_with_parent() -> Result<()> {
+    set_parent_process_death_signal(Some(Signal::KILL)).map_err(failed("prctl"))?;
     match parent_process_death_signal() {
-        Ok(Some(Signal::KILL)) => Ok(Done::applied()),
+        Ok(Some(Signal::KILL)) => Ok(()),
         Ok(_) => Err(Failure { errno: libc::EPERM, detail: "reads back as another".to_owned() }),
         Err(errno) => Err(failed("prctl")(errno)),
+    }
+}
+
+/// Gives up every right that a process which only waits does not need.
+pub(super) fn renounce() -> Result<()> {
+    capabilities()?;
+    no_new_privs()?;
+    non_dumpable()?;
+    Ok(())
+}
+
+/// The kernel collects children of this process, own and adopted, as they end.
+#[allow(unsafe_code)]
+pub(super) fn ignore_children() -> Result<()> {
+    // SAFETY: the disposition is one of the two constants, no function of ours.
+    let before = unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
+    if before == libc::SIG_ERR {
+        return Err(Failure::new(&io::Error::last_os_error(), "signal"));
+    }
+    Ok(())
+}
+
+/// Bounds the processes of a user that is the connector's alone: what is left where its tree cannot
+/// be counted. Root is not bound by it.
+pub(super) fn limit_processes(task: &Task) -> Result {
+    match (task.plan.identity, task.plan.limits.tasks) {
+        (Some(_), Some(tasks)) => limit(Resource::Nproc, Some(u64::from(tasks)), 0),
+        _ => Ok(Done::new(ItemState::NotAsked)),
     }
 }

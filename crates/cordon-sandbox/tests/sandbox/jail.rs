@@ -274,6 +274,15 @@ fn the_report_names_every_step_once_with_its_state() {
             ("limit_file_size", NotAsked),
             ("limit_cpu_time", NotAsked),
             ("limit_address_space", NotAsked),
+            ("limit_processes", NotAsked),
+            ("user_namespace", NotAsked),
+            ("mount_namespace", NotAsked),
+            ("ipc_namespace", NotAsked),
+            ("uts_namespace", NotAsked),
+            ("network_namespace", NotAsked),
+            ("relays", NotAsked),
+            ("pid_namespace", NotAsked),
+            ("view", NotAsked),
             ("bounding_set", bounding),
             ("identity", NotAsked),
             ("capabilities", Applied),
@@ -281,14 +290,17 @@ fn the_report_names_every_step_once_with_its_state() {
             ("non_dumpable", Applied),
             ("working_dir", Applied),
             ("parent_death", Applied),
+            ("landlock_files", NotAsked),
+            ("landlock_ports", NotAsked),
+            ("landlock_scope", NotAsked),
+            ("seccomp", Applied),
             ("exec", Applied),
         ];
         assert_eq!(told, expected);
         let required = report.items.iter().filter(|item| item.required);
-        assert!(
-            required.clone().all(|item| item.level == Level::L0 || item.step == Step::Identity)
-        );
-        assert_eq!(required.count(), 16);
+        let beyond = required.clone().filter(|item| item.level != Level::L0);
+        assert_eq!(beyond.map(|item| item.step).collect::<Vec<_>>(), [Step::View, Step::Identity]);
+        assert_eq!(required.count(), 18);
         let text = serde_json::to_string(report).unwrap();
         assert!(
             text.contains(

@@ -2,11 +2,15 @@
 
 use std::{
     io::{Read, Write},
-    os::{fd::OwnedFd, unix::net::UnixStream},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::net::UnixStream,
+    },
     path::Path,
     process::{Command, Stdio},
 };
 
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use serde_json::{Value, json};
 
 use crate::rig::JAIL;
@@ -15,6 +19,7 @@ fn plan(private_dir: &Path) -> Value {
     json!({
         "supervisor_pid": std::process::id(),
         "program": "/bin/sh",
+        "script": false,
         "args": ["-c", "touch ran"],
         "env": [["PATH", "/usr/bin:/bin"]],
         "private_dir": private_dir,
@@ -22,6 +27,10 @@ fn plan(private_dir: &Path) -> Value {
         "identity": null,
         "groups": [],
         "mark": 700_000,
+        "view": "shared",
+        "hide": [],
+        "network": "host",
+        "require": [],
     })
 }
 
@@ -33,6 +42,7 @@ fn launch(private_dir: &Path, plan: &[u8]) -> (Value, bool) {
     command.stdin(OwnedFd::from(channel)).stdout(OwnedFd::from(theirs)).stderr(Stdio::null());
     let mut child = command.spawn().unwrap();
     drop(command);
+    send_program(&control, Path::new("/bin/sh"));
     // A launcher that gave up early does not read it; its word tells why.
     let _ = control.write_all(plan);
     let _ = control.shutdown(std::net::Shutdown::Write);
@@ -42,6 +52,21 @@ fn launch(private_dir: &Path, plan: &[u8]) -> (Value, bool) {
     let text = String::from_utf8(heard).unwrap();
     let word = text.lines().last().map_or(Value::Null, |line| serde_json::from_str(line).unwrap());
     (word, private_dir.join("ran").exists())
+}
+
+/// Sends a program with a byte that is no part of the plan.
+fn send_program(control: &UnixStream, program: &Path) {
+    let file = std::fs::File::open(program).unwrap();
+    let descriptors = [file.as_fd()];
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    assert!(ancillary.push(SendAncillaryMessage::ScmRights(&descriptors)));
+    let _ = rustix::net::sendmsg(
+        control,
+        &[std::io::IoSlice::new(b" ")],
+        &mut ancillary,
+        SendFlags::empty(),
+    );
 }
 
 #[test]

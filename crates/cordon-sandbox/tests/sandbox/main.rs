@@ -10,3 +10,4 @@ mod rig;
 mod spawning;
 mod supervisors;
 mod tree;
+mod walls;

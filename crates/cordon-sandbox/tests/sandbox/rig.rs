@@ -12,7 +12,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cordon_sandbox::{CgroupParent, Host, Jailed, LaunchSpec, Launcher, Limits, RunAs};
+use cordon_sandbox::{
+    CgroupParent, Host, Jailed, LaunchSpec, Launcher, Limits, Network, RunAs, View,
+};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, BufReader},
@@ -77,6 +79,11 @@ impl Rig {
             run_as: RunAs::Same,
             work_root: self.work_root(),
             cgroup: self.cgroup.clone(),
+            view: View::Shared,
+            hide: Vec::new(),
+            network: Network::Host,
+            pin: None,
+            require: BTreeSet::new(),
         }
     }
 

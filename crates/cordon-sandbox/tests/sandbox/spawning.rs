@@ -9,20 +9,17 @@ use tokio::runtime::Handle;
 use crate::rig::{JAIL, Rig, STRANGER, eventually, host, is_alive, output, run};
 
 #[test]
-fn a_missing_program_is_an_error_that_names_the_step() {
+fn a_missing_program_is_an_error_that_names_it() {
     run(async {
         let rig = Rig::new();
         let spec = rig.spec("/nowhere/connector-hr", &[]);
         let error = rig.launcher.spawn(spec).await.unwrap_err();
         assert_eq!(
             error.to_string(),
-            "connector `hr` was not started: step `exec` failed: /nowhere/connector-hr"
+            "connector `hr` was not started: cannot read /nowhere/connector-hr"
         );
-        let SpawnError::Step { step: Step::Exec, source, items, .. } = error else {
-            panic!("{error:?}")
-        };
+        let SpawnError::Program { source, .. } = error else { panic!("{error:?}") };
         assert_eq!(source.raw_os_error(), Some(2));
-        assert!(items.iter().any(|item| item.step == Step::ParentDeath));
         assert_eq!(rig.directories(), 0);
     });
 }

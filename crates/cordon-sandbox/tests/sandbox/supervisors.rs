@@ -111,7 +111,8 @@ fn the_host_tells_for_each_item_what_is_missing_and_how_to_get_it() {
             "cgroup_cpu",
             "tree_kill",
             "uid_switch",
-            "process_handles"
+            "process_handles",
+            "namespaces"
         ]
     );
     for item in host.items() {

@@ -79,6 +79,9 @@ impl Setup {
     pub(super) fn new() -> Self {
         let mut config = Table::new();
         config.insert("version".to_owned(), Value::Integer(1));
+        // What a test is not about, it takes as the host gives it.
+        let daemon = Table::from_iter([("profile".to_owned(), Value::from("dev"))]);
+        config.insert("daemon".to_owned(), daemon.into());
         Self { config, scenarios: Vec::new(), files: Vec::new() }
     }
 

@@ -153,7 +153,8 @@ fn memory_hog() {
 
 fn fork_children(count: u32) {
     for _ in 0..count {
-        let Ok(program) = std::env::current_exe() else { return };
+        // By the name that it was started under: what it runs from has no other.
+        let Some(program) = std::env::args_os().next() else { return };
         // It holds on to stderr, as a careless daemon does.
         let child = Command::new(program).arg(LINGER).stdin(Stdio::null()).spawn();
         if let Err(error) = child {
