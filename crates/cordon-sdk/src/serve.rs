@@ -115,13 +115,27 @@ where
     let connection = server.serve_connection(TokioIo::new(stream), routes);
     let mut connection = std::pin::pin!(connection);
     tokio::select! {
-        served = connection.as_mut() => return served.map_err(ServeError::Connection),
+        served = connection.as_mut() => return ended(served),
         () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
     }
     match tokio::time::timeout(STOP_GRACE, connection).await {
-        Ok(served) => served.map_err(ServeError::Connection),
+        Ok(served) => ended(served),
         Err(_) => Ok(()),
     }
+}
+
+/// A supervisor that hangs up is the orderly end, whatever it left unread or half written. A local
+/// socket fails for no other reason, so only what breaks the protocol is an error.
+fn ended(served: Result<(), Cause>) -> Result<(), ServeError> {
+    match served {
+        Err(cause) if !is_hang_up(cause.as_ref()) => Err(ServeError::Connection(cause)),
+        _ => Ok(()),
+    }
+}
+
+fn is_hang_up(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source())
+        .any(|error| error.is::<std::io::Error>())
 }
 
 /// The socket that the supervisor handed down.
@@ -171,4 +185,104 @@ fn inherit(fd: RawFd) -> std::io::Result<StdUnixStream> {
     // Fails on anything but a connected Unix socket.
     socket.peer_addr()?;
     Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+
+    use super::*;
+    use crate::{Description, Error, User};
+
+    /// What begins every connection, then settings without a setting.
+    const HELLO: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    /// The first half of the header of a frame.
+    const HALF: &[u8] = b"\0\0\x08\x06";
+    /// A ping on a stream of its own, which is against the protocol.
+    const WRONG: &[u8] = b"\0\0\x08\x06\0\0\0\0\x01cordond!";
+
+    struct Idle;
+
+    #[derive(serde::Deserialize, schemars::JsonSchema)]
+    struct Config {}
+
+    impl Connector for Idle {
+        type Config = Config;
+
+        fn describe() -> Description {
+            Description::new("idle", "1").reports(User::schema())
+        }
+
+        async fn open(_config: Config) -> Result<Self, Error> {
+            Ok(Self)
+        }
+
+        async fn check(&self) -> Result<Vec<String>, Error> {
+            Ok(Vec::new())
+        }
+
+        async fn sync(&self, _sync: &mut crate::Sync) -> Result<(), Error> {
+            Ok(())
+        }
+    }
+
+    /// How serving ends for a peer that says that and then does the rest by itself.
+    async fn served(
+        said: &'static [u8],
+        peer: impl FnOnce(StdUnixStream) + Send + 'static,
+    ) -> Result<(), ServeError> {
+        let (near, mut far) = StdUnixStream::pair().unwrap();
+        near.set_nonblocking(true).unwrap();
+        let near = tokio::net::UnixStream::from_std(near).unwrap();
+        let peer = tokio::task::spawn_blocking(move || {
+            far.write_all(said).unwrap();
+            peer(far);
+        });
+        let served = serve_on::<Idle, _>(near, CancellationToken::new()).await;
+        peer.await.unwrap();
+        served
+    }
+
+    /// Goes while the server's own settings lie unread in the socket.
+    fn leave_unread(peer: StdUnixStream) {
+        let mut byte = [MaybeUninit::uninit()];
+        rustix::net::recv(&peer, &mut byte, RecvFlags::PEEK).unwrap();
+        drop(peer);
+    }
+
+    /// Reads on until the server is gone.
+    fn hear_out(mut peer: StdUnixStream) {
+        let _ = peer.read_to_end(&mut Vec::new());
+    }
+
+    #[tokio::test]
+    async fn a_supervisor_that_hangs_up_is_the_orderly_end_whatever_it_left_unread() {
+        served(HELLO, leave_unread).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_supervisor_that_hangs_up_in_the_middle_of_a_frame_is_the_orderly_end() {
+        let half = |peer: StdUnixStream| {
+            (&peer).write_all(HALF).unwrap();
+            peer.shutdown(std::net::Shutdown::Write).unwrap();
+            hear_out(peer);
+        };
+        served(HELLO, half).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_supervisor_that_goes_before_a_word_is_the_orderly_end() {
+        served(b"", leave_unread).await.unwrap();
+        served(b"PRI * HT", leave_unread).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_breaks_the_protocol_is_an_error() {
+        let wrong = |peer: StdUnixStream| {
+            (&peer).write_all(WRONG).unwrap();
+            hear_out(peer);
+        };
+        let error = served(HELLO, wrong).await.unwrap_err();
+        assert!(matches!(error, ServeError::Connection(_)), "{error}");
+    }
 }
