@@ -17,4 +17,6 @@ mod orders;
 #[cfg(test)]
 mod state;
 #[cfg(test)]
+mod walls;
+#[cfg(test)]
 mod world;

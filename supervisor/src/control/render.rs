@@ -74,6 +74,7 @@ pub(super) fn event(row: &EvidenceRow) -> v1::Event {
         kind: row.kind.clone(),
         actor: row.actor.clone(),
         message: message(&row.body),
+        body: row.body.clone(),
         hash: row.hash.iter().map(|byte| format!("{byte:02x}")).collect(),
     }
 }

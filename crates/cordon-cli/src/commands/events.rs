@@ -105,6 +105,6 @@ mod tests {
 
     #[test]
     fn an_event_as_json_has_every_field() {
-        insta::assert_snapshot!(sample::json(&sample::event()), @r#"{"seq":48211,"time":"2026-03-02T07:00:00Z","connector":"ldap-corp","kind":"sync-quarantined","actor":"cordond","message":"sync 418: 2 checks","hash":"77a0"}"#);
+        insta::assert_snapshot!(sample::json(&sample::event()), @r#"{"seq":48211,"time":"2026-03-02T07:00:00Z","connector":"ldap-corp","kind":"sync-quarantined","actor":"cordond","message":"sync 418: 2 checks","hash":"77a0","body":"{\"sync\":418}"}"#);
     }
 }

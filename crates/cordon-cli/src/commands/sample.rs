@@ -202,6 +202,7 @@ pub(super) fn event() -> v1::Event {
         actor: "cordond".into(),
         message: "sync 418: 2 checks".into(),
         hash: "77a0".into(),
+        body: r#"{"sync":418}"#.into(),
     }
 }
 

@@ -171,7 +171,7 @@ view!(QuarantinedSync {
     changes: maybe,
     repeats,
 });
-view!(Event { seq, time: moment, connector, kind, actor, message, hash });
+view!(Event { seq, time: moment, connector, kind, actor, message, hash, body });
 view!(DoctorItem { name, state, detail, fix });
 view!(ReloadResponse { added, removed, changed, evidence });
 

@@ -62,10 +62,12 @@ fn collect_orphans() -> ! {
         && steps::die_with_parent().is_ok()
         && descriptors::close_all().is_ok()
         && steps::renounce().is_ok();
-    while ready {
+    if !ready {
+        leave(1);
+    }
+    loop {
         nix::unistd::pause();
     }
-    leave(1)
 }
 
 /// Waits for the connector's end outside its namespace, and ends alike.

@@ -101,7 +101,7 @@ pub(super) fn files(task: &Task) -> Result {
         }
         View::ReadOnly | View::Shared => allow("/".as_ref(), read)?,
     }
-    view::devices().try_for_each(|path| allow(path, device.into()))?;
+    view::devices().try_for_each(|path| allow(path, device))?;
     allow(&task.plan.private_dir, own)?;
     if !task.plan.private_dir.starts_with("/tmp") {
         // The same space, where the view gives it this name too.

@@ -5,7 +5,7 @@
 
 use std::{
     io::{self, IoSlice},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener},
     os::fd::{AsFd, AsRawFd, OwnedFd},
 };
 
@@ -35,7 +35,7 @@ pub(super) fn relays(task: &Task) -> Result<Done, Failure> {
         if !known {
             loopback.add(place.ip(), index).map_err(refused)?;
         }
-        sockets.push(TcpListener::bind(SocketAddr::from(*place)).map_err(refused)?.into());
+        sockets.push(TcpListener::bind(*place).map_err(refused)?.into());
     }
     send(task, &sockets).map_err(|error| Failure::new(&error, "hand the sockets out"))?;
     let shown: Vec<String> = destinations.iter().map(ToString::to_string).collect();

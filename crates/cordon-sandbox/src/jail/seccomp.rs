@@ -304,7 +304,7 @@ mod tests {
     #[test]
     fn nothing_is_put_into_a_terminal_and_no_personality_is_taken() {
         assert_eq!(native(libc::SYS_ioctl, 0, libc::TIOCSTI), refuse(libc::EPERM));
-        assert_eq!(native(libc::SYS_ioctl, 0, libc::TIOCLINUX as u64), refuse(libc::EPERM));
+        assert_eq!(native(libc::SYS_ioctl, 0, libc::TIOCLINUX), refuse(libc::EPERM));
         assert_eq!(native(libc::SYS_ioctl, 0, libc::FIONREAD), ALLOW);
         assert_eq!(native(libc::SYS_personality, 8, 0), refuse(libc::EPERM));
         assert_eq!(native(libc::SYS_personality, u64::from(u32::MAX), 0), ALLOW);

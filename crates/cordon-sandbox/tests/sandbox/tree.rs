@@ -202,7 +202,7 @@ fn a_connector_and_its_children_are_known_as_such_and_nobody_else() {
     run(async {
         let rig = Rig::new();
         let mut jailed = rig.start(rig.script("sleep 300 & echo $!; exec sleep 300")).await;
-        let mut lines = tokio::io::BufReader::new(jailed.take_output().unwrap());
+        let mut lines = BufReader::new(jailed.take_output().unwrap());
         let mut line = String::new();
         tokio::io::AsyncBufReadExt::read_line(&mut lines, &mut line).await.unwrap();
         let child: u32 = line.trim().parse().unwrap();
@@ -210,7 +210,7 @@ fn a_connector_and_its_children_are_known_as_such_and_nobody_else() {
         assert!(cordon_sandbox::is_connector(child));
         assert!(!cordon_sandbox::is_connector(std::process::id()));
         assert!(!cordon_sandbox::is_connector(1));
-        jailed.killer().kill(cordon_sandbox::KillReason::Requested);
+        jailed.killer().kill(KillReason::Requested);
         jailed.wait().await;
         assert!(!cordon_sandbox::is_connector(child));
     });

@@ -1,0 +1,119 @@
+//! Containment: what a connector is allowed, what it is proven to be held to, and who can see that.
+
+use cordon_testkit::{Connector, Host, Scenario};
+use serde_json::{Value, json};
+
+use crate::world::{newest_run, run_of};
+
+/// Whether this user's connectors can be walled in whole; says so when a test is skipped for it.
+fn is_root() -> bool {
+    let own = std::fs::metadata("/proc/self");
+    let root = own.is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
+    if !root {
+        eprintln!("skipped: root");
+    }
+    root
+}
+
+/// A host under the service profile with one CSV feed that its connector is allowed to read.
+fn csv_host(allow: Value) -> Host {
+    let mut host = Host::setup()
+        .set("daemon", "profile", "service")
+        .connector("hr", Connector::program("connector-csv").set("allow", allow))
+        .stopped();
+    let feed = host.folder().join("feed");
+    std::fs::create_dir(&feed).unwrap();
+    std::fs::write(feed.join("workers.csv"), "id,mail\n1,a@example.org\n2,b@example.org\n")
+        .unwrap();
+    let text = std::fs::read_to_string(host.config()).unwrap();
+    let text = text.replace("FEED", &feed.display().to_string());
+    let config = format!(
+        "{text}\n[connector.hr.config]\npath = \"{}/workers.csv\"\nkey = \"id\"\ncolumns = {{ email = \"mail\" }}\n",
+        feed.display()
+    );
+    std::fs::write(host.config(), config).unwrap();
+    host.start();
+    host
+}
+
+fn isolation(host: &Host, name: &str) -> Vec<Value> {
+    let detail = host.cordon(&["describe", name]).done().items().remove(0);
+    detail["isolation"].as_array().cloned().unwrap_or_default()
+}
+
+#[test]
+fn a_connector_of_a_service_reads_what_it_was_allowed() {
+    if !is_root() {
+        return;
+    }
+    let host = csv_host(json!({ "read": ["FEED"] }));
+    let run = run_of(&host.sync("hr").done());
+    assert_eq!((&run["outcome"], &run["records"]), (&json!("committed"), &json!(2)), "{run}");
+}
+
+#[test]
+fn a_connector_of_a_service_reads_nothing_else() {
+    if !is_root() {
+        return;
+    }
+    let host = csv_host(json!({}));
+    let run = run_of(&host.sync("hr").exits(1));
+    assert_eq!(run["outcome"], "failed", "{run}");
+    let error = run["error"].as_str().unwrap();
+    assert!(error.contains("no file is at") && error.contains("workers.csv"), "{error}");
+}
+
+#[test]
+fn the_isolation_in_force_is_on_the_page_in_the_snapshot_and_in_the_evidence() {
+    if !is_root() {
+        return;
+    }
+    let host = csv_host(json!({ "read": ["FEED"] }));
+    host.sync("hr").done();
+    let items = isolation(&host, "hr");
+    let state = |name: &str| {
+        let item = items.iter().find(|item| item["name"] == name);
+        item.unwrap_or_else(|| panic!("no {name}"))["state"].clone()
+    };
+    for step in ["identity", "view", "pid_namespace", "network_namespace", "relays", "seccomp"] {
+        assert_eq!(state(step), "applied", "{step}");
+    }
+    let memory = items.iter().find(|item| item["name"] == "limit_memory").unwrap();
+    assert_eq!(memory["asked"], memory["in_force"], "{memory}");
+
+    let manifest = host.state().join("store/snapshots/hr/1.json");
+    let text = std::fs::read_to_string(&manifest).unwrap();
+    let content: Value = serde_json::from_str(text.lines().nth(1).unwrap()).unwrap();
+    let provenance = &content["provenance"];
+    assert_eq!(provenance["isolation"]["view"], "applied");
+    assert_eq!(provenance["isolation"]["limit_memory"], "applied 536870912");
+
+    let events = host.cordon(&["events", "hr"]).done().items();
+    let started = events.iter().find(|event| event["kind"] == "connector.started").unwrap();
+    let body: Value = serde_json::from_str(started["body"].as_str().unwrap()).unwrap();
+    assert_eq!(body["report_digest"], provenance["jail_report_digest"]);
+    assert_eq!(body["program_digest"], provenance["program_digest"]);
+    assert_eq!(body["isolation"], provenance["isolation"]);
+}
+
+#[test]
+fn a_start_with_less_isolation_than_policy_demands_is_refused() {
+    let connector = Connector::faulty(&Scenario::default())
+        .set("isolation", json!({ "user": "same", "require": ["identity"] }));
+    let host = Host::setup().connector("bad", connector).start();
+    let run = run_of(&host.sync("bad").exits(1));
+    assert_eq!(run["outcome"], "failed");
+    let error = run["error"].as_str().unwrap();
+    assert!(error.contains("step `identity` failed: required, but not-asked"), "{error}");
+}
+
+#[test]
+fn a_program_that_is_not_the_pinned_one_is_not_started() {
+    let pin = format!("b3:{}", "0".repeat(64));
+    let connector = Connector::faulty(&Scenario::default()).set("pin", pin);
+    let host = Host::setup().connector("bad", connector).start();
+    let run = run_of(&host.sync("bad").exits(1));
+    let error = run["error"].as_str().unwrap();
+    assert!(error.contains("is pinned"), "{error}");
+    assert!(newest_run(&host, "bad")["outcome"] == "failed");
+}
