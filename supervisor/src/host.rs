@@ -10,7 +10,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use cordon_ledger::{Ledger, Wanted};
 use cordon_model::{ConnectorName, SyncNumber};
-use cordon_sandbox::Launcher;
+use cordon_sandbox::{CgroupParent, HostItem, Launcher, SpawnError};
 use cordon_store::Store;
 use jiff::Timestamp;
 use tokio::sync::{Semaphore, broadcast, mpsc, watch};
@@ -23,6 +23,7 @@ use crate::faults::Hook;
 use crate::limits;
 use crate::logs::Logs;
 use crate::outbox::{Outbox, SinkView};
+use crate::process;
 use crate::runner::{Command, Runner};
 use crate::session::Progress;
 use crate::unit::Unit;
@@ -118,6 +119,13 @@ impl Handle {
 }
 
 impl Host {
+    /// Builds the walls of a connector once, and tells which of them stand on this host.
+    pub(crate) async fn try_walls(&self) -> Result<Vec<HostItem>, SpawnError> {
+        let cgroup = CgroupParent::Tag(self.tag.clone());
+        let user = process::own_user(&self.tag, "trial");
+        self.launcher.try_walls(&self.work_root, cgroup, user).await
+    }
+
     /// The configuration in force.
     pub(crate) fn loaded(&self) -> Loaded {
         self.config.read().unwrap_or_else(PoisonError::into_inner).clone()

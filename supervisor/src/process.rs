@@ -194,17 +194,19 @@ impl Start<'_> {
 /// User ids of connectors begin here; the range is one that distributions leave free.
 const OWN_UIDS: std::ops::Range<u32> = 61_200..65_000;
 
+/// The user of whoever bears that name below that state directory: always the same, and two hardly
+/// ever share one.
+pub(crate) fn own_user(tag: &str, name: &str) -> RunAs {
+    let hash = blake3::hash(format!("{tag}/{name}").as_bytes());
+    let bytes = [hash.as_bytes()[0], hash.as_bytes()[1], 0, 0];
+    let uid = OWN_UIDS.start + u32::from_le_bytes(bytes) % OWN_UIDS.len() as u32;
+    RunAs::Own { uid, gid: uid }
+}
+
 fn run_as(connector: &config::Connector, tag: &str) -> Result<RunAs, StartError> {
     match &connector.isolation.user {
         config::User::Same => Ok(RunAs::Same),
-        config::User::Own => {
-            // The same connector always gets the same id, two hardly ever share one.
-            let name = format!("{tag}/{}", connector.name);
-            let hash = blake3::hash(name.as_bytes());
-            let bytes = [hash.as_bytes()[0], hash.as_bytes()[1], 0, 0];
-            let uid = OWN_UIDS.start + u32::from_le_bytes(bytes) % OWN_UIDS.len() as u32;
-            Ok(RunAs::Own { uid, gid: uid })
-        }
+        config::User::Own => Ok(own_user(tag, connector.name.as_str())),
         config::User::Named(name) => match nix::unistd::User::from_name(name) {
             Ok(Some(user)) if user.uid.is_root() => Ok(RunAs::Same),
             Ok(Some(user)) => Ok(RunAs::Own { uid: user.uid.as_raw(), gid: user.gid.as_raw() }),

@@ -1,5 +1,8 @@
 //! Containment: what a connector is allowed, what it is proven to be held to, and who can see that.
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
+
 use cordon_testkit::{Connector, Host, Scenario};
 use serde_json::{Value, json};
 
@@ -116,4 +119,52 @@ fn a_program_that_is_not_the_pinned_one_is_not_started() {
     let error = run["error"].as_str().unwrap();
     assert!(error.contains("is pinned"), "{error}");
     assert!(newest_run(&host, "bad")["outcome"] == "failed");
+}
+
+/// A server on this host that answers one question with a word; gives its place.
+fn answering(word: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let place = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let mut asked = [0; 5];
+            let _ = stream.read_exact(&mut asked).and_then(|()| stream.write_all(word.as_bytes()));
+        }
+    });
+    place
+}
+
+#[test]
+fn a_connector_reaches_the_listed_place_and_no_other_and_it_is_told() {
+    let (listed, other) = (answering("listed"), answering("other"));
+    let scenario = Scenario::with("page:1", &format!("dial:{listed}"))
+        .and("page:1", &format!("dial:{other}"))
+        .and("page:1", "dial:169.254.169.254:80");
+    let connector = Connector::faulty(&scenario);
+    let mut host = Host::setup()
+        .connector(
+            "src",
+            connector.set("allow", json!({ "read": ["SCENARIO"], "connect": [listed] })),
+        )
+        .stopped();
+    let text = std::fs::read_to_string(host.config()).unwrap();
+    let text = text.replace("SCENARIO", &host.path("src.scenario.json").display().to_string());
+    std::fs::write(host.config(), text).unwrap();
+    host.start();
+    let run = run_of(&host.sync("src").done());
+    assert_eq!(run["outcome"], "committed");
+
+    let log = host.cordon_as("table", &["logs", "src"]).done().stdout;
+    assert!(log.contains(&format!("dialled {listed}: listed")), "{log}");
+    assert!(!log.contains(": other"), "{log}");
+    for place in [&other, "169.254.169.254:80"] {
+        let line = log.lines().find(|line| line.contains(&format!("dialled {place}")));
+        let line = line.unwrap_or_else(|| panic!("no {place} in {log}"));
+        let refused = ["denied", "refused", "unreachable"];
+        assert!(refused.iter().any(|word| line.contains(word)), "{line}");
+    }
+    let detail = host.cordon(&["describe", "src"]).done().items().remove(0);
+    let flow = &detail["flows"][0];
+    assert_eq!((&flow["destination"], &flow["connections"]), (&json!(listed), &json!(1)), "{flow}");
 }

@@ -200,6 +200,10 @@ impl Launcher {
         Ok(Self { jail_program, host, programs, thread: Thread { orders } })
     }
 
+    pub(crate) fn jail_program(&self) -> &Path {
+        &self.jail_program
+    }
+
     /// Starts one connector. Must be called within a tokio runtime, whose end leaves the connector
     /// to its parent-death signal.
     ///

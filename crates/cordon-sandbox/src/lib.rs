@@ -26,6 +26,7 @@ mod report;
 mod spec;
 mod sweep;
 mod tree;
+mod trial;
 
 pub use death::{Death, DeathCause, KillReason};
 pub use egress::{Destination, DestinationError, Relay};

@@ -229,6 +229,8 @@ words! {
     "cpu-hog" CpuHog;
     /// Starts so many children that leave its session and outlive it, and goes on.
     "fork-children" ForkChildren(u32);
+    /// Asks the TCP server at that place for a line, logs the answer, and goes on.
+    "dial" Dial(String);
     /// Stops itself by a signal.
     "stop-self" StopSelf;
 

@@ -10,6 +10,7 @@ impl Service {
     pub(super) async fn answer_doctor(&self) -> Result<v1::DoctorResponse, Status> {
         let mut items = vec![self.config_item(), self.ledger_item().await, self.store_item().await];
         items.extend(self.host.isolation.items().iter().map(isolation_item));
+        items.extend(self.walls().await);
         for view in self.host.sinks() {
             let name = format!("sink {}", view.sink.name);
             items.push(match view.trouble {
@@ -18,6 +19,17 @@ impl Service {
             });
         }
         Ok(v1::DoctorResponse { items })
+    }
+
+    /// The walls of this host, tried by a start behind all of them.
+    async fn walls(&self) -> Vec<v1::DoctorItem> {
+        match self.host.try_walls().await {
+            Ok(walls) => walls.iter().map(isolation_item).collect(),
+            Err(error) => {
+                let detail = crate::session::chain(&error);
+                vec![item("walls", "fail", detail, "connectors of a service cannot start here")]
+            }
+        }
     }
 
     fn config_item(&self) -> v1::DoctorItem {

@@ -509,3 +509,21 @@ fn a_walled_start_costs_little_more_than_a_plain_one() {
         assert!(took[0] < Duration::from_secs(5));
     });
 }
+
+#[test]
+fn a_host_is_told_wall_by_wall_what_stood_in_a_trial() {
+    if !namespaces() {
+        return;
+    }
+    run(async {
+        let rig = Rig::new();
+        let run_as = if geteuid().is_root() { STRANGER } else { RunAs::Same };
+        let items =
+            rig.launcher.try_walls(&rig.work_root(), rig.cgroup.clone(), run_as).await.unwrap();
+        assert_eq!(items.len(), 11);
+        for item in &items {
+            assert!(item.available, "{item:?}");
+            assert!(!item.detail.is_empty() && !item.fix.is_empty(), "{item:?}");
+        }
+    });
+}

@@ -16,6 +16,8 @@ use tonic::Status;
 pub(crate) const LINGER: &str = "--linger";
 /// How long a child stays that nobody ends.
 const LINGER_TIME: Duration = Duration::from_secs(3_600);
+/// How long an answer is waited for.
+const DIAL_TIME: Duration = Duration::from_secs(10);
 /// Bytes that a hog takes at a time.
 const HOG_BYTES: usize = 16 * 1024 * 1024;
 /// How often; 4 GiB in all, so that a host without limits survives the test that shows it.
@@ -89,6 +91,9 @@ pub(crate) async fn perform(act: &Act, sabotage: &Sabotage) -> Result<(), Status
             }
         }
         Act::ForkChildren(count) => fork_children(*count),
+        Act::Dial(place) => {
+            let _ = writeln!(std::io::stderr(), "dialled {place}: {}", dial(place));
+        }
         Act::StopSelf => {
             let _ = raise(Signal::SIGSTOP);
         }
@@ -149,6 +154,19 @@ fn memory_hog() {
     loop {
         std::thread::park();
     }
+}
+
+/// Asks a server for a line, as any client would; what came of it in words.
+fn dial(place: &str) -> String {
+    let asked = || -> std::io::Result<String> {
+        let mut stream = std::net::TcpStream::connect(place)?;
+        stream.set_read_timeout(Some(DIAL_TIME))?;
+        stream.write_all(b"ping\n")?;
+        let mut answer = String::new();
+        std::io::Read::read_to_string(&mut stream, &mut answer)?;
+        Ok(answer.trim().to_owned())
+    };
+    asked().unwrap_or_else(|error| error.to_string())
 }
 
 fn fork_children(count: u32) {
