@@ -156,6 +156,15 @@ impl Config {
     pub(crate) fn read(path: &Path) -> Result<Self, ConfigError> {
         resolve::read(path)
     }
+
+    /// A connector of this host of which nothing is written but its program.
+    pub(crate) fn plain_connector(
+        &self,
+        name: &str,
+        program: &Path,
+    ) -> Result<Connector, ConfigError> {
+        resolve::plain_connector(self, name, program)
+    }
 }
 
 #[cfg(test)]

@@ -165,8 +165,8 @@ impl Control for Service {
         self.follow_events(request.into_inner()).await.map(Response::new)
     }
 
-    async fn doctor(&self, _: Request<v1::DoctorRequest>) -> Answer<v1::DoctorResponse> {
-        self.answer_doctor().await.map(Response::new)
+    async fn doctor(&self, request: Request<v1::DoctorRequest>) -> Answer<v1::DoctorResponse> {
+        self.answer_doctor(request.into_inner()).await.map(Response::new)
     }
 
     async fn reload(&self, request: Request<v1::ReloadRequest>) -> Answer<v1::ReloadResponse> {

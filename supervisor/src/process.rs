@@ -123,7 +123,7 @@ impl Start<'_> {
         let began = Instant::now();
         let configuration =
             secrets::resolve_all(&self.connector.config).map_err(StartError::Secret)?;
-        let spec = self.spec()?;
+        let spec = launch_spec(self.connector, self.work_root, self.tag)?;
         let mut jailed = self.launcher.spawn(spec).await.map_err(|source| StartError::Spawn {
             program: self.connector.program.display().to_string(),
             source,
@@ -170,25 +170,30 @@ impl Start<'_> {
             }
         }
     }
+}
 
-    fn spec(&self) -> Result<LaunchSpec, StartError> {
-        let isolation = self.connector.isolation.clone();
-        Ok(LaunchSpec {
-            name: self.connector.name.to_string(),
-            program: self.connector.program.clone(),
-            args: self.connector.args.clone(),
-            env: Vec::new(),
-            limits: self.connector.limits.clone(),
-            run_as: run_as(self.connector, self.tag)?,
-            work_root: self.work_root.to_owned(),
-            cgroup: CgroupParent::Tag(self.tag.to_owned()),
-            view: isolation.view,
-            hide: isolation.hide,
-            network: isolation.network,
-            pin: isolation.pin,
-            require: isolation.require,
-        })
-    }
+/// With what a connector's process is started.
+pub(crate) fn launch_spec(
+    connector: &config::Connector,
+    work_root: &std::path::Path,
+    tag: &str,
+) -> Result<LaunchSpec, StartError> {
+    let isolation = connector.isolation.clone();
+    Ok(LaunchSpec {
+        name: connector.name.to_string(),
+        program: connector.program.clone(),
+        args: connector.args.clone(),
+        env: Vec::new(),
+        limits: connector.limits.clone(),
+        run_as: run_as(connector, tag)?,
+        work_root: work_root.to_owned(),
+        cgroup: CgroupParent::Tag(tag.to_owned()),
+        view: isolation.view,
+        hide: isolation.hide,
+        network: isolation.network,
+        pin: isolation.pin,
+        require: isolation.require,
+    })
 }
 
 /// User ids of connectors begin here; the range is one that distributions leave free.

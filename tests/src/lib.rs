@@ -11,6 +11,8 @@ mod delivery;
 #[cfg(test)]
 mod gate;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod kill_drills;
 #[cfg(test)]
 mod orders;

@@ -16,7 +16,8 @@ use clap::{ColorChoice, Parser, Subcommand};
 
 pub(crate) use decide::{QuarantineArgs, RejectArgs, ReleaseArgs};
 pub(crate) use look::{
-    Condition, DescribeArgs, DiffArgs, EventsArgs, LogsArgs, Op, RunsArgs, StatusArgs, WaitArgs,
+    Condition, DescribeArgs, DiffArgs, DoctorArgs, EventsArgs, LogsArgs, Op, RunsArgs, StatusArgs,
+    WaitArgs,
 };
 pub(crate) use operate::{OrderArgs, PauseArgs, SyncArgs};
 pub(crate) use setup::{CompletionArgs, ConfigCheckArgs, ConfigCommand};
@@ -143,14 +144,7 @@ Examples:
     /// Show the evidence: what was done, decided and delivered, and by whom
     Events(EventsArgs),
     /// Check what this host gives for isolation, storage and delivery
-    #[command(after_help = "\
-Exits 1 when a check fails.
-
-Examples:
-  cordon doctor
-  cordon doctor -o json
-  cordon doctor --socket /run/cordon/cordon.sock")]
-    Doctor,
+    Doctor(DoctorArgs),
     /// Work with the configuration file
     #[command(subcommand)]
     Config(ConfigCommand),

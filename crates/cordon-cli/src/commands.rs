@@ -59,7 +59,7 @@ pub(crate) async fn run(cli: Cli, out: &mut Output) -> Result<Exit, Failure> {
             follows_in_lines(args.follow, out)?;
             events::run(client().await?, args, out).await
         }
-        Some(Command::Doctor) => doctor::run(client().await?, out).await,
+        Some(Command::Doctor(args)) => doctor::run(client().await?, args, out).await,
         Some(Command::Config(ConfigCommand::Check(args))) => config::check(&args),
         Some(Command::Reload) => reload::run(client().await?, out).await,
         Some(Command::Wait(args)) => wait::run(socket, args, out).await,

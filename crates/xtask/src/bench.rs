@@ -6,7 +6,9 @@
 //! those that `cordond` keeps of its runs. The generator is not what is measured, so its own share of
 //! the time is measured apart and shown.
 
+mod fleet;
 mod measure;
+mod neighbour;
 mod report;
 mod size;
 
@@ -22,13 +24,23 @@ use report::Report;
 use size::Size;
 
 /// The packages that a bench runs.
-const PACKAGES: [&str; 4] = ["cordond", "cordon-cli", "cordon-sandbox", "cordon-testkit"];
+const PACKAGES: [&str; 5] =
+    ["cordond", "cordon-cli", "cordon-hostile", "cordon-sandbox", "cordon-testkit"];
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Grants in the source, as 100k, 1m or 250000
     #[arg(long, value_delimiter = ',', default_value = "100k,1m,10m")]
     sizes: Vec<Size>,
+    /// Measure instead what a hostile connector costs its neighbour
+    #[arg(long)]
+    neighbour: bool,
+    /// Measure instead a thousand configured connectors, two hundred of them running
+    #[arg(long)]
+    fleet: bool,
+    /// Seconds of each half of a neighbour's measurement
+    #[arg(long, default_value_t = 10)]
+    seconds: u64,
     /// Form of the result
     #[arg(short, long, default_value = "table")]
     output: Format,
@@ -45,6 +57,18 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<()> {
     build.args(PACKAGES.iter().flat_map(|package| ["--package", package]));
     run::run(&mut build)?;
     let target: PathBuf = workspace.metadata(false)?.target_directory;
+    if args.neighbour {
+        let json = matches!(args.output, Format::Json);
+        return neighbour::measure(&target, args.seconds, json);
+    }
+    if args.fleet {
+        let fleet = fleet::measure(&target)?;
+        match args.output {
+            Format::Table => run::say(&fleet.table()),
+            Format::Json => run::say(&fleet.json().to_string()),
+        }
+        return Ok(());
+    }
     let bench = Bench::new(&target);
     let mut report = Report::default();
     for size in &args.sizes {

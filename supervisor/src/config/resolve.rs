@@ -115,6 +115,19 @@ fn daemon(path: &Path, base: &Path, file: &raw::File) -> Result<Daemon, ConfigEr
     })
 }
 
+pub(super) fn plain_connector(
+    config: &Config,
+    name: &str,
+    program: &Path,
+) -> Result<Connector, ConfigError> {
+    let refused = |why: String| ConfigError::of_file(&config.path, why);
+    let name = ConnectorName::new(name).map_err(|error| refused(error.to_string()))?;
+    let mut written = toml::Table::new();
+    written.insert("use".to_owned(), program.display().to_string().into());
+    let raw = written.try_into().map_err(|error| refused(error.to_string()))?;
+    connector(&config.path, Path::new("/"), name, raw, &config.daemon, &Policy::default())
+}
+
 fn connector(
     path: &Path,
     base: &Path,

@@ -6,8 +6,13 @@ use tonic::Status;
 use super::Service;
 use super::problem::Refusal;
 
+mod prove;
+
 impl Service {
-    pub(super) async fn answer_doctor(&self) -> Result<v1::DoctorResponse, Status> {
+    pub(super) async fn answer_doctor(
+        &self,
+        request: v1::DoctorRequest,
+    ) -> Result<v1::DoctorResponse, Status> {
         let mut items = vec![self.config_item(), self.ledger_item().await, self.store_item().await];
         items.extend(self.host.isolation.items().iter().map(isolation_item));
         items.extend(self.walls().await);
@@ -18,7 +23,8 @@ impl Service {
                 Some(trouble) => item(name, "fail", trouble, "see the receiver's own log"),
             });
         }
-        Ok(v1::DoctorResponse { items })
+        let prove = if request.prove { prove::prove(&self.host).await? } else { Vec::new() };
+        Ok(v1::DoctorResponse { items, prove })
     }
 
     /// The walls of this host, tried by a start behind all of them.

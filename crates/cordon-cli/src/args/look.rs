@@ -26,6 +26,21 @@ pub(crate) struct StatusArgs {
     pub(crate) exit_code: bool,
 }
 
+/// Of `doctor`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exits 1 when a check fails, or with --prove when an attack is ALLOWED.
+
+Examples:
+  cordon doctor
+  cordon doctor --prove
+  cordon doctor --prove -o json | jq '.prove[] | select(.result == \"ALLOWED\").case'")]
+pub(crate) struct DoctorArgs {
+    /// Attack this host from inside a jail such as connectors get; takes some seconds
+    #[arg(long)]
+    pub(crate) prove: bool,
+}
+
 /// Of `describe`.
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -173,6 +173,7 @@ view!(QuarantinedSync {
 });
 view!(Event { seq, time: moment, connector, kind, actor, message, hash, body });
 view!(DoctorItem { name, state, detail, fix });
+view!(ProveResult { case, result, detail });
 view!(ReloadResponse { added, removed, changed, evidence });
 
 macro_rules! item {
@@ -205,6 +206,7 @@ item!(RecordChange, "RecordChangeList", |it| it.key.clone());
 item!(QuarantinedSync, "QuarantinedSyncList", |it| format!("{}/{}", it.connector, it.sync));
 item!(Event, "EventList", |it| it.seq.to_string());
 item!(DoctorItem, "DoctorItemList", |it| it.name.clone());
+item!(ProveResult, "ProveResultList", |it| it.case.clone());
 item!(ReloadResponse, "ReloadList", |it| it.evidence.to_string());
 
 fn moment(micros: &i64) -> Option<Timestamp> {

@@ -61,7 +61,8 @@ fn each_command_asks_for_what_its_words_mean() {
             r#"reject RejectRequest { connector: "ldap-corp", sync: 418, reason: "x", retry: true }"#,
         ),
         ("events hr-csv -n 3", r#"EventsRequest { connector: "hr-csv", follow: false, limit: 3 }"#),
-        ("doctor", "DoctorRequest"),
+        ("doctor", "DoctorRequest { prove: false }"),
+        ("doctor --prove", "DoctorRequest { prove: true }"),
         ("reload", "ReloadRequest"),
         ("wait hr-csv --for trust=trusted", r#"StatusRequest { connectors: ["hr-csv"] }"#),
     ] {
@@ -231,6 +232,33 @@ fn a_failed_check_of_doctor_exits_one() {
     assert_eq!(cordon(&daemon, "doctor").code, Some(1));
     let daemon = Daemon::start(Script { doctor: vec![v1_item("warn")], ..script() });
     assert_eq!(cordon(&daemon, "doctor").code, Some(0));
+}
+
+#[test]
+fn an_attack_that_is_allowed_exits_one_and_is_beside_the_items() {
+    let attack = |case: &str, result: &str| cordon_wire::v1::ProveResult {
+        case: case.into(),
+        result: result.into(),
+        ..Default::default()
+    };
+    let denied = attack("ptrace", "denied");
+    let start = |prove| Daemon::start(Script { prove, ..script() });
+    let daemon = start(vec![denied.clone(), attack("abi_x32", "skipped: no such way")]);
+    let ran = cordon(&daemon, "doctor --prove -o json");
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let document = ran.json();
+    assert_eq!(document["items"][0]["name"], "kernel");
+    assert_eq!(document["prove"][0]["case"], "ptrace");
+    assert_eq!(document["prove"][0]["result"], "denied");
+    assert_eq!(document["prove"][1]["result"], "skipped: no such way");
+    assert!(cordon(&daemon, "doctor -o json").json().get("prove").is_none());
+
+    let daemon = start(vec![denied, attack("kill", "ALLOWED")]);
+    let ran = cordon(&daemon, "doctor --prove");
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stdout.lines().any(|line| line == "ALLOWED  kill"), "{}", ran.stdout);
+    let lines = cordon(&daemon, "doctor --prove -o ndjson").stdout;
+    assert!(lines.lines().last().unwrap().contains("\"kill\""), "{lines}");
 }
 
 fn v1_item(state: &str) -> cordon_wire::v1::DoctorItem {

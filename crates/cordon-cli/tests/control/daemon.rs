@@ -26,6 +26,7 @@ pub(crate) struct Script {
     pub(crate) quarantine: Vec<v1::QuarantinedSync>,
     pub(crate) events: Vec<v1::Event>,
     pub(crate) doctor: Vec<v1::DoctorItem>,
+    pub(crate) prove: Vec<v1::ProveResult>,
     pub(crate) reload: v1::ReloadResponse,
     /// Refuses every question with this.
     pub(crate) problem: Option<v1::Problem>,
@@ -185,8 +186,9 @@ impl Control for Scripted {
     }
 
     async fn doctor(&self, request: Request<v1::DoctorRequest>) -> Answer<v1::DoctorResponse> {
-        self.hear(request)?;
-        Ok(Response::new(v1::DoctorResponse { items: self.script.doctor.clone() }))
+        let v1::DoctorRequest { prove } = self.hear(request)?;
+        let prove = if prove { self.script.prove.clone() } else { Vec::new() };
+        Ok(Response::new(v1::DoctorResponse { items: self.script.doctor.clone(), prove }))
     }
 
     async fn reload(&self, request: Request<v1::ReloadRequest>) -> Answer<v1::ReloadResponse> {

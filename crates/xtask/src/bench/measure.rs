@@ -63,6 +63,7 @@ impl Bench {
             "\
 version = 1
 [daemon]
+profile = \"dev\"
 data_dir = {state:?}
 socket = {socket:?}
 [connector.{NAME}]

@@ -19,7 +19,7 @@ const IMPORTERS: [(&str, &[&str]); 11] = [
     ("cordon-ledger", &["cordond"]),
     ("cordon-sandbox", &["cordond"]),
     ("cordon-sinks", &["cordond"]),
-    ("cordon-sdk", &["connectors", "cordon-testkit"]),
+    ("cordon-sdk", &["connectors", "cordon-hostile", "cordon-testkit"]),
     ("cordon-testkit", &["dev:*"]),
     // Programs are started, never linked.
     ("cordond", &[]),
@@ -30,10 +30,10 @@ const IMPORTERS: [(&str, &[&str]); 11] = [
 const ALONE: [&str; 3] = ["cordon-model", "cordon-sandbox", "xtask"];
 
 /// Packages that nobody imports.
-const ENDS: [&str; 2] = ["cordon-tests", "xtask"];
+const ENDS: [&str; 3] = ["cordon-hostile", "cordon-tests", "xtask"];
 
-/// The only package whose lints differ, see its manifest.
-const OWN_LINTS: &str = "cordon-sandbox";
+/// The only packages whose lints differ, see their manifests.
+const OWN_LINTS: [&str; 2] = ["cordon-hostile", "cordon-sandbox"];
 
 pub(super) fn check(packages: &[Package]) -> Vec<String> {
     let mut findings = Vec::new();
@@ -52,7 +52,7 @@ pub(super) fn check(packages: &[Package]) -> Vec<String> {
 /// Every package takes the workspace's lints, which forbid `unsafe` everywhere but in one place.
 pub(super) fn check_lints(packages: &[Package]) -> anyhow::Result<Vec<String>> {
     let mut findings = Vec::new();
-    for package in packages.iter().filter(|package| package.name != OWN_LINTS) {
+    for package in packages.iter().filter(|package| !OWN_LINTS.contains(&&*package.name)) {
         let path = &package.manifest_path;
         let text = fs::read_to_string(path).with_context(|| format!("cannot read {path:?}"))?;
         let manifest: toml::Table =
