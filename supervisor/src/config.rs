@@ -21,6 +21,7 @@ pub(crate) use error::ConfigError;
 pub(crate) use isolation::{Isolation, Profile};
 
 use crate::schedule::Schedule;
+use crate::secrets::{Fingerprint, SecretError};
 use crate::unit::Rules;
 
 /// All that was configured.
@@ -142,6 +143,18 @@ pub(crate) enum SinkKind {
         /// How long one request may take.
         timeout: Duration,
     },
+}
+
+impl SinkKind {
+    /// What the secret is now, if there is one, as far as it can be compared.
+    pub(crate) fn secret_fingerprint(&self) -> Option<Result<Fingerprint, SecretError>> {
+        match self {
+            Self::File { .. } => None,
+            Self::Webhook { secret, .. } => Some(
+                crate::secrets::resolve(secret).map(|value| Fingerprint::of_one(secret, &value)),
+            ),
+        }
+    }
 }
 
 impl Sink {

@@ -13,12 +13,12 @@ use cordon_wire::v1;
 use cordon_wire::v1::control_server::{Control, ControlServer};
 use tokio::net::UnixListener;
 use tokio_stream::Stream;
-use tokio_stream::wrappers::UnixListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use crate::host::Host;
 
+mod accept;
 mod decide;
 mod detail;
 mod diff;
@@ -28,6 +28,7 @@ mod orders;
 mod peer;
 mod problem;
 mod render;
+mod secret;
 mod status;
 
 type Streamed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -51,7 +52,7 @@ pub(crate) async fn serve(
     tonic::transport::Server::builder()
         .serve_with_incoming_shutdown(
             service,
-            UnixListenerStream::new(listener),
+            Box::pin(accept::connections(listener)),
             stop.cancelled_owned(),
         )
         .await
@@ -139,7 +140,7 @@ impl Control for Service {
     }
 
     async fn logs(&self, request: Request<v1::LogsRequest>) -> Answer<Self::LogsStream> {
-        self.follow_logs(request.get_ref()).map(Response::new)
+        self.follow_logs(request.get_ref()).await.map(Response::new)
     }
 
     async fn diff(&self, request: Request<v1::DiffRequest>) -> Answer<Self::DiffStream> {
@@ -169,6 +170,13 @@ impl Control for Service {
         self.answer_doctor(request.into_inner()).await.map(Response::new)
     }
 
+    async fn secret_check(
+        &self,
+        request: Request<v1::SecretCheckRequest>,
+    ) -> Answer<v1::SecretCheckResponse> {
+        self.answer_secret_check(request.into_inner()).await.map(Response::new)
+    }
+
     async fn reload(&self, request: Request<v1::ReloadRequest>) -> Answer<v1::ReloadResponse> {
         let actor = peer::actor(&request);
         let done = self.host.reload(&actor).await.map_err(|error| {
@@ -179,6 +187,7 @@ impl Control for Service {
             added: done.added,
             removed: done.removed,
             changed: done.changed,
+            rotated: done.rotated,
             evidence: done.evidence,
         }))
     }

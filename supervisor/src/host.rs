@@ -32,6 +32,7 @@ use crate::view::{Facts, View};
 mod open;
 mod reload;
 mod retention;
+mod rotate;
 
 pub(crate) use open::open;
 
@@ -53,6 +54,8 @@ pub(crate) struct Host {
     pub(crate) tag: String,
     /// Drills.
     pub(crate) faults: Hook,
+    /// In development: secrets may stand in the configuration.
+    pub(crate) dev: bool,
     /// Rung when the ledger says something new.
     pub(crate) bell: Bell,
     /// Syncs that ended.
@@ -184,6 +187,7 @@ impl Host {
             failing: open::failing(runs.first()),
             last_death: None,
             logs: Arc::new(Logs::new(logs)),
+            secrets: Arc::default(),
             flows: Arc::default(),
         });
         let (progress, shown) = watch::channel(None);
@@ -267,7 +271,7 @@ impl Host {
 
     /// The program that restricts itself and becomes a connector: beside `cordond`, or where
     /// packages put it.
-    fn jail_program() -> anyhow::Result<PathBuf> {
+    pub(crate) fn jail_program() -> anyhow::Result<PathBuf> {
         let beside = std::env::current_exe()?.parent().map(|dir| dir.join("cordon-jail"));
         let packaged = Path::new("/usr/lib/cordon/cordon-jail").to_owned();
         beside.into_iter().chain([packaged]).find(|path| path.is_file()).ok_or_else(|| {

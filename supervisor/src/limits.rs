@@ -21,6 +21,12 @@ pub(crate) const LOG_LINES: usize = 1_000;
 pub(crate) const LOG_LINE_BYTES: usize = 4_096;
 /// Lines a second that one connector may write; the rest is dropped and counted.
 pub(crate) const LOG_LINES_PER_SECOND: u32 = 200;
+/// Bytes a second of one connector's lines that are kept; the rest is dropped and counted.
+pub(crate) const LOG_BYTES_PER_SECOND: usize = 256 * 1024;
+/// Bytes a second of one connector's output that are read without a pause.
+pub(crate) const LOG_FLOOD_BYTES_PER_SECOND: usize = 4 * 1024 * 1024;
+/// Bytes of one connector's lines that wait for the disk; the rest is dropped and counted.
+pub(crate) const LOG_QUEUE_BYTES: usize = 1024 * 1024;
 /// Bytes of a connector's log file before it is rotated.
 pub(crate) const LOG_FILE_BYTES: u64 = 8 * 1024 * 1024;
 /// Connections that one connector may have out of its own network at a time.

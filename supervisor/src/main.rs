@@ -5,12 +5,15 @@
 //! Only this file knows the process that it is: arguments, signals, exit codes, the service manager.
 
 mod bell;
+mod check;
 mod config;
 mod control;
+mod descriptors;
 mod egress;
 mod faults;
 mod gate;
 mod host;
+mod journal;
 mod limits;
 mod logs;
 mod outbox;
@@ -49,7 +52,7 @@ struct Args {
     /// Check the configuration and end.
     #[arg(long)]
     check: bool,
-    /// For development and drills: honours CORDON_FAULT.
+    /// For development and drills: honours CORDON_FAULT, and lets secrets stand in the configuration.
     #[arg(long)]
     dev: bool,
     /// List the points at which a drill may end the supervisor, and end.
@@ -70,11 +73,6 @@ fn main() -> ExitCode {
             return ExitCode::from(if args.check { 2 } else { EXIT_CONFIG });
         }
     };
-    if args.check {
-        say(&summary(&config));
-        return ExitCode::SUCCESS;
-    }
-    log_to_stderr();
     // Two TLS libraries may be linked in; the one that is meant is named before the first use.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -84,6 +82,12 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    if args.check {
+        return runtime.block_on(check(&config, args.dev));
+    }
+    journal::start();
+    descriptors::allow_all();
+    leave_no_core();
     let ended = runtime.block_on(run(config, args.dev));
     runtime.shutdown_timeout(Duration::from_secs(2));
     match ended {
@@ -95,6 +99,31 @@ fn main() -> ExitCode {
     }
 }
 
+/// Secrets pass through this process; its memory must not end in a file when it dies.
+fn leave_no_core() {
+    use nix::sys::resource::{Resource, setrlimit};
+    if let Err(error) = setrlimit(Resource::RLIMIT_CORE, 0, 0) {
+        tracing::warn!(%error, "a crash could leave this process's memory in a file");
+    }
+}
+
+/// Says what holds of a configuration that could be read.
+async fn check(config: &Config, dev: bool) -> ExitCode {
+    let told = check::ask(config).await;
+    if !told.literals.is_empty() && !dev {
+        for literal in &told.literals {
+            complain(&format!("error: {literal} holds a secret, and not a reference to one"));
+        }
+        complain("  hint: write cred:NAME, file:/path or exec:/program arguments");
+        return ExitCode::from(2);
+    }
+    say(&summary(config));
+    for unknown in &told.unknown {
+        complain(&format!("note: which fields are secret is not known of {unknown}"));
+    }
+    ExitCode::SUCCESS
+}
+
 async fn run(config: Config, dev: bool) -> anyhow::Result<()> {
     let faults = match std::env::var("CORDON_FAULT") {
         Ok(order) if dev => faults::from_order(&order)?,
@@ -103,7 +132,7 @@ async fn run(config: Config, dev: bool) -> anyhow::Result<()> {
     let socket = config.daemon.socket.clone();
     let group = config.daemon.socket_group.clone();
     let config = Arc::new(config);
-    let host = host::open((*config).clone(), faults).await?;
+    let host = host::open((*config).clone(), faults, dev).await?;
     let listener = control::bind(&socket, group.as_deref())?;
     host.apply(config.clone()).await?;
     let stop = CancellationToken::new();
@@ -174,16 +203,6 @@ fn summary(config: &Config) -> String {
         lines.push(format!("  sink {}", sink.name));
     }
     lines.join("\n")
-}
-
-fn log_to_stderr() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("CORDON_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .init();
 }
 
 fn say(text: &str) {

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config;
 use crate::host::Host;
 use crate::limits;
+use crate::secrets::{Fingerprint, SecretError};
 use crate::session::chain;
 
 /// How a sink stands.
@@ -31,6 +32,8 @@ pub(crate) struct SinkView {
     pub(crate) trouble: Option<String>,
     /// Changes that it confirmed since the service started.
     pub(crate) delivered: u64,
+    /// The secret that it was opened with, as far as it can be compared.
+    pub(crate) secret: Option<Fingerprint>,
 }
 
 /// A sink's task.
@@ -85,7 +88,7 @@ impl Outbox {
         stop: CancellationToken,
     ) -> (Self, watch::Receiver<SinkView>) {
         let config = Arc::new(sink);
-        let view = SinkView { sink: config.clone(), trouble: None, delivered: 0 };
+        let view = SinkView { sink: config.clone(), trouble: None, delivered: 0, secret: None };
         let (view, seen) = watch::channel(view);
         let backoff = Backoff::default();
         let refused = BTreeMap::new();
@@ -131,10 +134,13 @@ impl Outbox {
     async fn open(&self) -> Result<Sink, String> {
         let config = self.config.clone();
         let opened = tokio::task::spawn_blocking(move || {
-            let sink = sink_config(&config.kind).map_err(|error| error.to_string())?;
-            Sink::open(&config.name, sink).map_err(|error| chain(&error))
+            let (sink, secret) = sink_config(&config.kind).map_err(|error| chain(&error))?;
+            let sink = Sink::open(&config.name, sink).map_err(|error| chain(&error))?;
+            Ok::<_, String>((sink, secret))
         });
-        opened.await.map_err(|error| error.to_string())?
+        let (sink, secret) = opened.await.map_err(|error| error.to_string())??;
+        self.view.send_modify(|view| view.secret = secret);
+        Ok(sink)
     }
 
     /// Delivers one batch of each connector that has something to deliver.
@@ -356,22 +362,24 @@ struct Batch {
 
 fn sink_config(
     kind: &config::SinkKind,
-) -> Result<cordon_sinks::SinkConfig, crate::secrets::SecretError> {
+) -> Result<(cordon_sinks::SinkConfig, Option<Fingerprint>), SecretError> {
     use cordon_sinks::{FileConfig, SinkConfig, WebhookConfig};
     Ok(match kind {
-        config::SinkKind::File { path, rotate_bytes, keep } => SinkConfig::File(FileConfig {
-            path: path.clone(),
-            rotate_bytes: *rotate_bytes,
-            keep: *keep,
-        }),
-        config::SinkKind::Webhook { url, secret, batch_max, timeout } => {
-            SinkConfig::Webhook(WebhookConfig {
+        config::SinkKind::File { path, rotate_bytes, keep } => {
+            let (path, rotate_bytes, keep) = (path.clone(), *rotate_bytes, *keep);
+            (SinkConfig::File(FileConfig { path, rotate_bytes, keep }), None)
+        }
+        config::SinkKind::Webhook { url, secret: reference, batch_max, timeout } => {
+            let secret = crate::secrets::resolve(reference)?;
+            let fingerprint = Fingerprint::of_one(reference, &secret);
+            let webhook = WebhookConfig {
                 url: url.clone(),
-                secret: crate::secrets::resolve(secret)?,
+                secret,
                 batch_max: *batch_max,
                 timeout: *timeout,
                 allow_insecure: false,
-            })
+            };
+            (SinkConfig::Webhook(webhook), Some(fingerprint))
         }
     })
 }

@@ -13,16 +13,18 @@ use cordon_sandbox::{
 use cordon_wire::v1::connector_client::ConnectorClient;
 use cordon_wire::{MESSAGE_BYTES_MAX, PROTOCOL, v1};
 use hyper_util::rt::TokioIo;
+use secrecy::ExposeSecret;
 use tokio::net::UnixStream;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::config;
+use crate::descriptors::{self, DescriptorsError};
 use crate::egress::{self, Flows};
 use crate::limits::START_TIMEOUT;
 use crate::logs::Logs;
-use crate::secrets::{self, SecretError};
+use crate::secrets::{self, Held, Redactor, Resolved, SecretError};
 use crate::view::Ran;
 
 /// Why a connector did not start.
@@ -31,6 +33,15 @@ pub(crate) enum StartError {
     /// A secret has no value.
     #[error("cannot resolve a secret of its configuration: {}", crate::session::chain(.0))]
     Secret(#[source] SecretError),
+    /// A secret stands in the configuration itself.
+    #[error(
+        "{} holds a secret, and not a reference to one: write cred:NAME, file:/path or exec:/program",
+        .0.join(", ")
+    )]
+    Literal(Vec<String>),
+    /// This process has too few descriptors left.
+    #[error(transparent)]
+    Descriptors(#[from] DescriptorsError),
     /// The user is not known.
     #[error("isolation.user names {0:?}, which this host does not know")]
     User(String),
@@ -55,6 +66,8 @@ pub(crate) enum StartError {
         call: &'static str,
         /// What it said.
         error: Box<v1::Error>,
+        /// Whether it said so itself, and not the channel of it.
+        answered: bool,
     },
     /// It speaks another protocol.
     #[error("it speaks protocol {min} to {max}, this build {PROTOCOL}")]
@@ -97,6 +110,8 @@ pub(crate) struct Process {
     pub(crate) announced: Arc<Announced>,
     /// From spawn to the answer of `Configure`.
     pub(crate) ready_after: Duration,
+    /// Finds the secrets that it was given in what it says.
+    pub(crate) redactor: Redactor,
 }
 
 /// What starting one needs.
@@ -111,6 +126,10 @@ pub(crate) struct Start<'a> {
     pub(crate) tag: &'a str,
     /// Where its output goes.
     pub(crate) logs: Arc<Logs>,
+    /// What is remembered of the secrets that it is given.
+    pub(crate) secrets: Arc<Held>,
+    /// Whether secrets may stand in the configuration.
+    pub(crate) dev: bool,
     /// Where its connections are counted.
     pub(crate) flows: Arc<Flows>,
     /// Told when and why it died.
@@ -121,8 +140,8 @@ impl Start<'_> {
     /// Starts the process and waits until it is ready.
     pub(crate) async fn run(self) -> Result<Process, StartError> {
         let began = Instant::now();
-        let configuration =
-            secrets::resolve_all(&self.connector.config).map_err(StartError::Secret)?;
+        descriptors::check_headroom()?;
+        let resolved = self.resolve().await?;
         let spec = launch_spec(self.connector, self.work_root, self.tag)?;
         let mut jailed = self.launcher.spawn(spec).await.map_err(|source| StartError::Spawn {
             program: self.connector.program.display().to_string(),
@@ -132,7 +151,7 @@ impl Start<'_> {
         let pid = jailed.pid();
         let report = Arc::new(jailed.report().clone());
         if let Some(output) = jailed.take_output() {
-            tokio::spawn(self.logs.clone().capture(pid, output));
+            tokio::spawn(self.logs.clone().capture(pid, output, resolved.redactor.clone()));
         }
         let killer = jailed.killer();
         let channel = jailed.take_channel();
@@ -144,7 +163,7 @@ impl Start<'_> {
             gone.cancel();
             told.send_replace(Some(cause));
         });
-        let answer = tokio::time::timeout(START_TIMEOUT, handshake(channel, &configuration));
+        let answer = tokio::time::timeout(START_TIMEOUT, self.handshake(channel, &resolved));
         let mut dead = death.clone();
         let answered = tokio::select! {
             answered = answer => answered,
@@ -162,11 +181,25 @@ impl Start<'_> {
                 report,
                 announced: Arc::new(announced),
                 ready_after: began.elapsed(),
+                redactor: resolved.redactor.clone(),
             }),
             Ok(Err(error)) => Err(told_by_death(error, &death).await),
             Err(_) => {
                 killer.kill(KillReason::StartTimeout);
                 Err(StartError::Timeout(START_TIMEOUT))
+            }
+        }
+    }
+
+    async fn resolve(&self) -> Result<Resolved, StartError> {
+        match secrets::resolve_all(&self.connector.config).await {
+            Ok(resolved) => {
+                self.secrets.given(&resolved);
+                Ok(resolved)
+            }
+            Err(error) => {
+                self.secrets.failed();
+                Err(StartError::Secret(error))
             }
         }
     }
@@ -220,39 +253,81 @@ fn run_as(connector: &config::Connector, tag: &str) -> Result<RunAs, StartError>
     }
 }
 
-async fn handshake(
+impl Start<'_> {
+    async fn handshake(
+        &self,
+        channel: Option<std::os::unix::net::UnixStream>,
+        resolved: &Resolved,
+    ) -> Result<(ConnectorClient<Channel>, Announced), StartError> {
+        let (mut client, described) = describe(channel, &resolved.redactor).await?;
+        let (min, max) = (described.protocol_min, described.protocol_max);
+        if !(min..=max).contains(&PROTOCOL) {
+            return Err(StartError::Version { min, max });
+        }
+        let literals = secrets::literals(&described.configuration_schema, &self.connector.config);
+        if !self.dev && !literals.is_empty() {
+            return Err(StartError::Literal(literals));
+        }
+        let announced = Announced {
+            name: shorten(&described.name),
+            version: shorten(&described.version),
+            schemas: cordon_wire::describe::schemas_from_wire(&described.schemas)?,
+        };
+        let configuration = resolved.configuration.expose_secret().to_owned();
+        let request = v1::ConfigureRequest { protocol: PROTOCOL, configuration };
+        client
+            .configure(request)
+            .await
+            .map_err(|status| refused("Configure", &status, &resolved.redactor))?;
+        Ok((client, announced))
+    }
+
+    /// Asks a program what it is, and ends it. It gets neither configuration nor secrets.
+    pub(crate) async fn ask(self) -> Result<v1::DescribeResponse, StartError> {
+        let program = self.connector.program.display().to_string();
+        let spec = launch_spec(self.connector, self.work_root, self.tag)?;
+        let spawned = self.launcher.spawn(spec).await;
+        let mut jailed = spawned.map_err(|source| StartError::Spawn { program, source })?;
+        if let Some(mut output) = jailed.take_output() {
+            tokio::spawn(async move { tokio::io::copy(&mut output, &mut tokio::io::sink()).await });
+        }
+        let channel = jailed.take_channel();
+        let nothing = Redactor::default();
+        let described = tokio::select! {
+            described = describe(channel, &nothing) => described.map(|(_, described)| described),
+            death = jailed.wait() => Err(StartError::Died(death)),
+            () = tokio::time::sleep(START_TIMEOUT) => Err(StartError::Timeout(START_TIMEOUT)),
+        };
+        jailed.killer().kill(KillReason::Requested);
+        jailed.wait().await;
+        described
+    }
+}
+
+/// An answer that is an error, in words without secrets.
+fn refused(call: &'static str, status: &tonic::Status, redactor: &Redactor) -> StartError {
+    let clean = |text: &str| redactor.text(text);
+    let error = cordon_wire::error::error_from_status_cleaned(status, clean);
+    let answered = crate::session::carries_error(status);
+    StartError::Refused { call, error: Box::new(error), answered }
+}
+
+async fn describe(
     channel: Option<std::os::unix::net::UnixStream>,
-    configuration: &serde_json::Value,
-) -> Result<(ConnectorClient<Channel>, Announced), StartError> {
-    let refused = |call, error: v1::Error| StartError::Refused { call, error: Box::new(error) };
-    let broken = |error: &dyn std::error::Error| v1::Error {
-        kind: v1::ErrorKind::Bug.into(),
-        message: crate::session::chain(error),
-        ..Default::default()
-    };
-    let channel = connect(channel).await.map_err(|error| refused("connect", broken(&*error)))?;
+    redactor: &Redactor,
+) -> Result<(ConnectorClient<Channel>, v1::DescribeResponse), StartError> {
+    let channel = connect(channel).await.map_err(|error| {
+        let message = redactor.text(&crate::session::chain(&*error));
+        let kind = v1::ErrorKind::Bug.into();
+        let error = Box::new(v1::Error { kind, message, ..Default::default() });
+        StartError::Refused { call: "connect", error, answered: false }
+    })?;
     let mut client = ConnectorClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let described = client
         .describe(v1::DescribeRequest {})
         .await
-        .map_err(|status| refused("Describe", cordon_wire::error::error_from_status(&status)))?
-        .into_inner();
-    let (min, max) = (described.protocol_min, described.protocol_max);
-    if !(min..=max).contains(&PROTOCOL) {
-        return Err(StartError::Version { min, max });
-    }
-    let announced = Announced {
-        name: shorten(&described.name),
-        version: shorten(&described.version),
-        schemas: cordon_wire::describe::schemas_from_wire(&described.schemas)?,
-    };
-    let request =
-        v1::ConfigureRequest { protocol: PROTOCOL, configuration: configuration.to_string() };
-    client
-        .configure(request)
-        .await
-        .map_err(|status| refused("Configure", cordon_wire::error::error_from_status(&status)))?;
-    Ok((client, announced))
+        .map_err(|status| refused("Describe", &status, redactor))?;
+    Ok((client, described.into_inner()))
 }
 
 /// One HTTP/2 connection over the inherited socket; there is nothing to dial again when it breaks.
@@ -283,7 +358,8 @@ fn shorten(text: &str) -> String {
 }
 
 async fn told_by_death(error: StartError, death: &watch::Receiver<Option<Death>>) -> StartError {
-    let plain = matches!(&error, StartError::Refused { error, .. }
+    // One that gave its reasons ends when it is hung up on; that is not what went wrong.
+    let plain = matches!(&error, StartError::Refused { error, answered: false, .. }
         if matches!(error.kind(), v1::ErrorKind::Bug | v1::ErrorKind::Unavailable));
     match if plain { wait_for(death.clone()).await } else { None } {
         Some(cause) => StartError::Died(cause),

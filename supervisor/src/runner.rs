@@ -24,7 +24,7 @@ use crate::view::View;
 
 mod job;
 
-use job::{Done, End, Errand, Fault, Job};
+use job::{Done, End, Errand, Fault, Job, Outlets};
 
 /// A wait is cut into pieces of this length, so that a clock that was set is noticed.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
@@ -179,12 +179,9 @@ impl Runner {
                 let errand = self.errand(self.unit.due.unwrap_or(Trigger::Schedule));
                 let (on_spawn, spawned) = watch::channel(None);
                 self.spawned = spawned;
-                let (logs, flows) = {
-                    let view = self.view.borrow();
-                    (view.logs.clone(), view.flows.clone())
-                };
+                let outlets = self.outlets();
                 self.last_start = Some(Timestamp::now());
-                self.job = Some(Box::pin(errand.start(logs, flows, on_spawn)));
+                self.job = Some(Box::pin(errand.start(outlets, on_spawn)));
             }
             Effect::Sync(trigger) => {
                 // `unit` syncs only a process that is up.
@@ -204,6 +201,15 @@ impl Runner {
                     process.kill(KillReason::Requested);
                 }
             }
+        }
+    }
+
+    fn outlets(&self) -> Outlets {
+        let view = self.view.borrow();
+        Outlets {
+            logs: view.logs.clone(),
+            flows: view.flows.clone(),
+            secrets: view.secrets.clone(),
         }
     }
 
@@ -263,11 +269,15 @@ impl Runner {
             return;
         };
         let gate = Gate::new(&self.host, &self.connector);
+        let redactor = self.view.borrow().secrets.redactor();
         let noted = match fault {
             Fault::Session(SessionError::Protocol(violation)) => {
-                gate.reject(sync, violation, self.process.as_ref()).await
+                gate.reject(sync, &violation.cleaned(&redactor), self.process.as_ref()).await
             }
-            fault => gate.fail(sync, &fault.to_string(), self.process.as_ref()).await,
+            fault => {
+                let error = redactor.text(&fault.to_string());
+                gate.fail(sync, &error, self.process.as_ref()).await
+            }
         };
         if let Err(error) = noted {
             tracing::error!(connector = %self.connector.name, %sync, %error, "a failed sync was not noted");
@@ -378,10 +388,14 @@ fn classify(fault: &Fault) -> (Failure, bool) {
         Fault::CalledOff => (Failure::Source { retry_after: None }, false),
         Fault::Gate(_) => (Failure::Source { retry_after: None }, true),
         Fault::Start(StartError::Refused { error, .. }) => (by_kind(error), false),
-        Fault::Start(StartError::Secret(_)) => {
-            (Failure::Source { retry_after: Some(AUTH_RETRY) }, false)
+        // Nothing is wrong with the connector: the keeper of its secret is away, or this process
+        // has its hands full.
+        Fault::Start(StartError::Secret(_) | StartError::Descriptors(_)) => {
+            (Failure::Source { retry_after: None }, false)
         }
-        Fault::Start(StartError::User(_) | StartError::Version { .. }) => (Failure::Config, false),
+        Fault::Start(StartError::User(_) | StartError::Version { .. } | StartError::Literal(_)) => {
+            (Failure::Config, false)
+        }
         Fault::Start(_) => (Failure::Crash, false),
         Fault::Session(error) => match error {
             SessionError::Source(error) => {
@@ -421,6 +435,8 @@ fn one_word(fault: &Fault) -> &'static str {
         Fault::CalledOff => "CalledOff",
         Fault::Gate(_) => "NoVerdict",
         Fault::Start(StartError::Died(_)) => "ConnectorDied",
+        Fault::Start(StartError::Secret(_)) => "SecretUnavailable",
+        Fault::Start(StartError::Literal(_)) => "SecretInConfiguration",
         Fault::Start(_) => "StartFailed",
         Fault::Session(SessionError::Protocol(_)) => "ContractBroken",
         Fault::Session(SessionError::Source(error)) => match error.kind() {

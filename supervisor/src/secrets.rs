@@ -1,21 +1,43 @@
-//! References to secrets, and the only place that turns one into its value.
+//! References to secrets, and the only place that turns them into values.
 //!
 //! A configuration holds references, never secrets. The value goes to the connector in `Configure`,
-//! over a socket that nobody else can reach: never by argument, environment or disk.
+//! over a socket that nobody else can reach: never by argument, environment or disk. Each start
+//! resolves anew, so that a value that was changed is the one that counts; what is remembered of a
+//! value is a keyed hash, to notice the change, and the patterns by which [`Redactor`] finds it in
+//! what the connector prints and says.
+//!
+//! Absent on purpose: a cache of values.
 
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use secrecy::SecretString;
 
-/// Bytes of a secret, at most.
-const SECRET_BYTES_MAX: u64 = 64 * 1024;
+mod file;
+mod fill;
+mod fingerprint;
+mod held;
+mod program;
+mod redact;
+mod reference;
+mod schema;
 
-/// Why a reference has no value.
+pub(crate) use fill::{Named, Resolved, check_all, named, resolve_all};
+pub(crate) use fingerprint::Fingerprint;
+pub(crate) use held::Held;
+pub(crate) use redact::{Redactor, redact_known};
+pub(crate) use reference::Reference;
+pub(crate) use schema::literals;
+
+/// Bytes of a secret, at most.
+const SECRET_BYTES_MAX: usize = 64 * 1024;
+
+/// Why a reference has no value. No message repeats a value.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SecretError {
     /// The text is not a reference.
-    #[error("a secret is written as a reference: cred:NAME, file:/path or env:NAME")]
+    #[error(
+        "a secret is written as a reference: cred:NAME, file:/path, env:NAME or exec:/program arguments"
+    )]
     NotAReference,
     /// A credential's name leaves its directory.
     #[error("credential name {0:?} is not a plain file name")]
@@ -24,7 +46,7 @@ pub(crate) enum SecretError {
     #[error("cred:{0} needs $CREDENTIALS_DIRECTORY, which the service manager sets")]
     NoDirectory(String),
     /// The variable is not set.
-    #[error("env:{0} is not set")]
+    #[error("env:{0} is not set, or is no UTF-8")]
     NotSet(String),
     /// The file cannot be read.
     #[error("cannot read the secret in {path}")]
@@ -34,130 +56,115 @@ pub(crate) enum SecretError {
         /// Why.
         source: std::io::Error,
     },
-    /// Others may read the file.
-    #[error("{path} may be read by others (mode {mode:o}); make it 0640 or less")]
+    /// The path leads to something else than a file.
+    #[error("{path} is {what}; a secret is read from a regular file that is named by its own path")]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+    },
+    /// Others may change or read the file.
+    #[error("{path} may be read or written by others (mode {mode:o}); make it 0640 or less")]
     TooOpen {
         /// The file.
         path: PathBuf,
         /// Its permissions.
         mode: u32,
     },
-    /// The file is too large.
-    #[error("{path} has {bytes} bytes, more than a secret has")]
-    TooLarge {
+    /// Somebody else's file.
+    #[error("{path} belongs to user id {owner}; it must be root's, or that of cordond's own user")]
+    Owner {
         /// The file.
         path: PathBuf,
-        /// Its size.
-        bytes: u64,
+        /// Whose it is.
+        owner: u32,
+    },
+    /// More than a secret has.
+    #[error("{what} gives more than {SECRET_BYTES_MAX} bytes, which no secret has")]
+    TooLarge {
+        /// The file or program.
+        what: String,
+    },
+    /// Nothing is no secret.
+    #[error("{what} gives an empty value")]
+    Empty {
+        /// The reference.
+        what: String,
+    },
+    /// Text goes to a connector, bytes do not.
+    #[error("{what} gives bytes that are no UTF-8")]
+    NotText {
+        /// The file or program.
+        what: String,
+    },
+    /// The program cannot be trusted with a secret.
+    #[error("{path} may be replaced by others than root and cordond's own user: {why}")]
+    ProgramOpen {
+        /// The program, or a folder above it.
+        path: PathBuf,
+        /// What lets them.
+        why: String,
+    },
+    /// The program did not run.
+    #[error("cannot run {path}")]
+    ProgramRun {
+        /// The program.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The program did not end.
+    #[error("{path} did not end within {seconds} s and was killed{stderr}")]
+    ProgramSlow {
+        /// The program.
+        path: PathBuf,
+        /// The time that it had.
+        seconds: u64,
+        /// What it complained of.
+        stderr: String,
+    },
+    /// The program says that it failed.
+    #[error("{path} ended with {status}{stderr}")]
+    ProgramFailed {
+        /// The program.
+        path: PathBuf,
+        /// Its exit code, or the signal.
+        status: std::process::ExitStatus,
+        /// What it complained of.
+        stderr: String,
+    },
+    /// Resolving took too long, whatever it waits for.
+    #[error("not resolved within {0} s")]
+    Slow(u64),
+    /// The thread that resolves ended without a word.
+    #[error("the thread that resolves secrets panicked")]
+    Lost,
+    /// Which one of a configuration.
+    #[error("{place} ({reference})")]
+    At {
+        /// Where in the configuration.
+        place: String,
+        /// The reference, as far as it may be shown.
+        reference: String,
+        /// Why.
+        #[source]
+        source: Box<SecretError>,
     },
 }
 
 /// Whether a text is a reference.
 pub(crate) fn check_reference(text: &str) -> Result<(), SecretError> {
-    match text.split_once(':') {
-        Some(("cred" | "file" | "env", rest)) if !rest.is_empty() => Ok(()),
-        _ => Err(SecretError::NotAReference),
-    }
+    Reference::parse(text).map(drop)
 }
 
-/// The value behind a reference.
+/// The value behind a reference. Waits for files and programs.
 pub(crate) fn resolve(reference: &str) -> Result<SecretString, SecretError> {
-    check_reference(reference)?;
-    match reference.split_once(':') {
-        Some(("cred", name)) => {
-            if name.contains('/') || name == ".." {
-                return Err(SecretError::BadName(name.into()));
-            }
-            let directory = std::env::var_os("CREDENTIALS_DIRECTORY")
-                .ok_or_else(|| SecretError::NoDirectory(name.into()))?;
-            read(&Path::new(&directory).join(name))
-        }
-        Some(("file", path)) => {
-            let path = Path::new(path);
-            let mode = metadata(path)?.mode() & 0o777;
-            if mode & 0o027 != 0 {
-                return Err(SecretError::TooOpen { path: path.into(), mode });
-            }
-            read(path)
-        }
-        Some(("env", name)) => {
-            std::env::var(name).map(Into::into).map_err(|_| SecretError::NotSet(name.into()))
-        }
-        _ => Err(SecretError::NotAReference),
-    }
-}
-
-/// A connector's configuration with every reference replaced by its value.
-///
-/// A text is a reference when it is one exactly; `file:` only with an absolute path, so that an
-/// ordinary text is not taken for one.
-pub(crate) fn resolve_all(config: &serde_json::Value) -> Result<serde_json::Value, SecretError> {
-    use secrecy::ExposeSecret;
-    use serde_json::Value;
-    Ok(match config {
-        Value::String(text)
-            if text.starts_with("cred:")
-                || text.starts_with("env:")
-                || text.starts_with("file:/") =>
-        {
-            Value::String(resolve(text)?.expose_secret().to_owned())
-        }
-        Value::Array(values) => {
-            Value::Array(values.iter().map(resolve_all).collect::<Result<_, _>>()?)
-        }
-        Value::Object(fields) => Value::Object(
-            fields
-                .iter()
-                .map(|(name, value)| Ok((name.clone(), resolve_all(value)?)))
-                .collect::<Result<_, SecretError>>()?,
-        ),
-        plain => plain.clone(),
-    })
-}
-
-fn metadata(path: &Path) -> Result<std::fs::Metadata, SecretError> {
-    std::fs::metadata(path).map_err(|source| SecretError::Read { path: path.into(), source })
-}
-
-fn read(path: &Path) -> Result<SecretString, SecretError> {
-    let bytes = metadata(path)?.len();
-    if bytes > SECRET_BYTES_MAX {
-        return Err(SecretError::TooLarge { path: path.into(), bytes });
-    }
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| SecretError::Read { path: path.into(), source })?;
-    Ok(text.trim_end_matches(['\n', '\r']).to_owned().into())
+    Reference::parse(reference)?.resolve()
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt;
+pub(crate) use redact::tests::forms as test_forms;
 
-    use secrecy::ExposeSecret;
-
-    use super::*;
-
-    #[test]
-    fn a_secret_file_that_others_may_read_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("key");
-        std::fs::write(&path, "hush\n").unwrap();
-        let reference = format!("file:{}", path.display());
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
-        assert!(matches!(resolve(&reference), Err(SecretError::TooOpen { .. })));
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
-        assert_eq!(resolve(&reference).unwrap().expose_secret(), "hush");
-    }
-
-    #[test]
-    fn a_credential_cannot_leave_its_directory() {
-        assert!(matches!(resolve("cred:../shadow"), Err(SecretError::BadName(_))));
-    }
-
-    #[test]
-    fn a_literal_is_not_a_reference() {
-        assert!(matches!(check_reference("hunter2"), Err(SecretError::NotAReference)));
-        let config = serde_json::json!({"path": "file: a note", "list": ["x", 1]});
-        assert_eq!(resolve_all(&config).unwrap(), config);
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -18,6 +18,7 @@ use crate::config::Times;
 use crate::faults::Hook;
 use crate::limits;
 use crate::process::Process;
+use crate::secrets::Redactor;
 
 mod protocol;
 
@@ -104,6 +105,8 @@ pub(crate) struct Session {
     pub(crate) cancel: CancellationToken,
     /// Tells how far it is.
     pub(crate) progress: tokio::sync::watch::Sender<Option<(SyncNumber, Progress)>>,
+    /// Finds the connector's secrets in what it says.
+    pub(crate) redactor: Redactor,
     /// Drills.
     pub(crate) faults: Hook,
 }
@@ -158,7 +161,7 @@ impl Session {
             Err(status) => return Err(self.died_or(process, status).await),
         };
         (self.faults)("session.stream-begun");
-        let mut protocol = Protocol::new(self.records_max);
+        let mut protocol = Protocol::new(self.records_max, self.redactor.clone());
         let mut progress = Progress { phase: "reading".into(), ..Progress::default() };
         let mut last_shown = Instant::now();
         let mut alive = tokio::time::Instant::now();
@@ -262,11 +265,13 @@ impl Session {
         if let Some(violation) = Violation::of_status(status) {
             return SessionError::Protocol(violation);
         }
-        SessionError::Source(Box::new(cordon_wire::error::error_from_status(status)))
+        let clean = |text: &str| self.redactor.text(text);
+        SessionError::Source(Box::new(cordon_wire::error::error_from_status_cleaned(status, clean)))
     }
 }
 
-fn carries_error(status: &Status) -> bool {
+/// Whether the connector itself says what is wrong.
+pub(crate) fn carries_error(status: &Status) -> bool {
     status.metadata().contains_key("cordon-error-bin")
 }
 

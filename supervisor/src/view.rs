@@ -12,6 +12,7 @@ use crate::config::Connector;
 use crate::egress::Flows;
 use crate::logs::Logs;
 use crate::process::Announced;
+use crate::secrets::Held;
 use crate::trust::{self, Trusted};
 use crate::unit::{Hold, Phase, Unit};
 
@@ -40,6 +41,8 @@ pub(crate) struct View {
     pub(crate) last_death: Option<String>,
     /// What it printed.
     pub(crate) logs: Arc<Logs>,
+    /// What is remembered of the secrets that it was given.
+    pub(crate) secrets: Arc<Held>,
     /// What went out of its own network.
     pub(crate) flows: Arc<Flows>,
 }

@@ -9,13 +9,19 @@ mod containment;
 #[cfg(test)]
 mod delivery;
 #[cfg(test)]
+mod descriptors;
+#[cfg(test)]
 mod gate;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod kill_drills;
 #[cfg(test)]
+mod logs;
+#[cfg(test)]
 mod orders;
+#[cfg(test)]
+mod secrets;
 #[cfg(test)]
 mod state;
 #[cfg(test)]

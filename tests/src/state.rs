@@ -124,10 +124,11 @@ fn a_full_disk_fails_the_sync_and_the_service_lives() {
 }
 
 /// A small file system of its own, for as long as it lives.
-struct SmallDisk(PathBuf);
+pub(crate) struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    fn mount(folder: &Path, size: &str) -> Option<Self> {
+    /// Mounts it; none where this test may not.
+    pub(crate) fn mount(folder: &Path, size: &str) -> Option<Self> {
         let options = format!("size={size},mode=755");
         let mounted = std::process::Command::new("mount")
             .args(["-t", "tmpfs", "-o", &options, "tmpfs"])

@@ -20,7 +20,9 @@ pub(crate) use look::{
     WaitArgs,
 };
 pub(crate) use operate::{OrderArgs, PauseArgs, SyncArgs};
-pub(crate) use setup::{CompletionArgs, ConfigCheckArgs, ConfigCommand};
+pub(crate) use setup::{
+    CompletionArgs, ConfigCheckArgs, ConfigCommand, SecretCheckArgs, SecretCommand,
+};
 
 use crate::output::Format;
 
@@ -148,9 +150,13 @@ Examples:
     /// Work with the configuration file
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Take over the changed configuration; restarts only what changed
+    /// Work with references to secrets
+    #[command(subcommand)]
+    Secret(SecretCommand),
+    /// Take over the changed configuration and changed secrets; restarts only what changed
     #[command(after_help = "\
-A configuration with an error changes nothing.
+A configuration with an error changes nothing. Whoever has a secret that has another value now
+starts afresh with it.
 
 Examples:
   cordon config check && cordon reload

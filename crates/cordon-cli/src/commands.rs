@@ -12,6 +12,7 @@ mod order;
 mod reload;
 mod review;
 mod runs;
+mod secret;
 mod status;
 mod sync;
 mod version;
@@ -20,7 +21,7 @@ mod wait;
 #[cfg(test)]
 mod sample;
 
-use crate::args::{Cli, Command, ConfigCommand};
+use crate::args::{Cli, Command, ConfigCommand, SecretCommand};
 use crate::client;
 use crate::errors::Failure;
 use crate::exit::Exit;
@@ -61,6 +62,9 @@ pub(crate) async fn run(cli: Cli, out: &mut Output) -> Result<Exit, Failure> {
         }
         Some(Command::Doctor(args)) => doctor::run(client().await?, args, out).await,
         Some(Command::Config(ConfigCommand::Check(args))) => config::check(&args),
+        Some(Command::Secret(SecretCommand::Check(args))) => {
+            secret::check(client().await?, args, out).await
+        }
         Some(Command::Reload) => reload::run(client().await?, out).await,
         Some(Command::Wait(args)) => wait::run(socket, args, out).await,
         Some(Command::Completion(args)) => completion::run(&args, out),

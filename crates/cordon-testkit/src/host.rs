@@ -33,6 +33,8 @@ pub struct Host {
     folder: TempDir,
     daemon: Option<Child>,
     fault: Option<String>,
+    environment: Vec<(String, String)>,
+    is_dev: bool,
     runs: u32,
 }
 
@@ -52,7 +54,7 @@ impl Host {
     }
 
     fn new(folder: TempDir) -> Self {
-        Self { folder, daemon: None, fault: None, runs: 0 }
+        Self { folder, daemon: None, fault: None, environment: Vec::new(), is_dev: true, runs: 0 }
     }
 
     /// The folder of this host. Everything of it is in here.
@@ -264,7 +266,11 @@ impl Host {
     fn spawn(&self, log: &Path) -> Child {
         let file = File::create(log).unwrap_or_else(|error| panic!("{}: {error}", log.display()));
         let mut command = Command::new(programs::path("cordond"));
-        command.arg("--config").arg(self.config()).arg("--dev").env_remove("CORDON_FAULT");
+        command.arg("--config").arg(self.config()).env_remove("CORDON_FAULT");
+        if self.is_dev {
+            command.arg("--dev");
+        }
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         if let Some(fault) = &self.fault {
             command.env("CORDON_FAULT", fault);
         }

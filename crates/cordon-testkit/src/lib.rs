@@ -5,6 +5,7 @@
 //! insides. A fixture that cannot do its work panics and says why: the test has failed.
 
 pub mod host;
+pub mod leak;
 pub mod process;
 pub mod programs;
 pub mod receiver;

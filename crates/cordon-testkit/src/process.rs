@@ -17,6 +17,32 @@ pub fn memory_peak_bytes(pid: u32) -> Option<u64> {
     Some(kib * 1024)
 }
 
+/// How many descriptors a process has open.
+pub fn descriptors(pid: u32) -> u64 {
+    std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, |open| open.count() as u64)
+}
+
+/// Lets a process have so many descriptors, and raise its limit no further than `hard`.
+pub fn limit_descriptors(pid: u32, soft: u64, hard: u64) {
+    let limit = rustix::process::Rlimit { current: Some(soft), maximum: Some(hard) };
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    rustix::process::prlimit(pid, rustix::process::Resource::Nofile, limit)
+        .unwrap_or_else(|error| panic!("no limit for a process: {error}"));
+}
+
+/// Asks a process to read its configuration again.
+pub fn hang_up(pid: u32) {
+    signal(pid, Signal::SIGHUP);
+}
+
+/// Processor time that a process has used, in clock ticks.
+pub fn cpu_ticks(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // What follows the name, which may hold spaces: state is the first field there.
+    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_whitespace();
+    fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum()
+}
+
 /// Sends a signal to a process; one that is gone gets none.
 pub fn signal(pid: u32, signal: Signal) {
     if let Ok(pid) = i32::try_from(pid) {

@@ -223,6 +223,13 @@ words! {
     "log-flood" LogFlood;
     /// Writes a line of so many bytes to stderr, and goes on.
     "log-line" LogLine(u64);
+    /// Gives away the secrets of its configuration, in every form, by that way: log, error, status,
+    /// long-error, progress, reason or scope; and goes on where the way lets it.
+    "leak-secret" LeakSecret(String);
+    /// Closes its standard output and error, and goes on.
+    "close-output" CloseOutput;
+    /// Says that a field of its configuration is secret.
+    "secret-field" SecretField(String);
     /// Takes memory until it dies, or has 4 GiB.
     "memory-hog" MemoryHog;
     /// Keeps two cores busy, and goes on.

@@ -32,8 +32,15 @@ pub fn error_to_status(error: &v1::Error) -> Status {
 /// Reads a connector's error from a status; a status without one is a bug of the connector or of
 /// the channel, told by its code.
 pub fn error_from_status(status: &Status) -> v1::Error {
+    error_from_status_cleaned(status, str::to_owned)
+}
+
+/// The same; its texts pass through `clean` before they are cut, so that what is looked for there
+/// is seen whole.
+pub fn error_from_status_cleaned(status: &Status, clean: impl Fn(&str) -> String) -> v1::Error {
     if let Some(mut error) = trailer::<v1::Error>(status, ERROR_KEY) {
-        error.message = shorten(&error.message);
+        error.message = shorten(&clean(&error.message));
+        error.field = shorten(&clean(&error.field));
         return error;
     }
     let kind = match status.code() {
@@ -43,7 +50,8 @@ pub fn error_from_status(status: &Status) -> v1::Error {
         Code::InvalidArgument => v1::ErrorKind::BadConfig,
         _ => v1::ErrorKind::Bug,
     };
-    v1::Error { kind: kind.into(), message: shorten(status.message()), ..Default::default() }
+    let message = shorten(&clean(status.message()));
+    v1::Error { kind: kind.into(), message, ..Default::default() }
 }
 
 /// Packs a problem of the control API into a status.
@@ -94,6 +102,21 @@ mod tests {
     fn a_foreign_status_still_has_a_kind() {
         let error = error_from_status(&Status::unavailable("gone"));
         assert_eq!(error.kind(), v1::ErrorKind::Unavailable);
+    }
+
+    #[test]
+    fn a_message_is_cleaned_before_it_is_cut() {
+        let secret = "correct-horse";
+        let clean = |text: &str| text.replace(secret, "***");
+        let long = format!("{}{secret}", "x".repeat(MESSAGE_BYTES_MAX - 6));
+        let typed = v1::Error { message: long.clone(), field: long.clone(), ..Default::default() };
+        let typed = with_trailer(Status::internal(""), ERROR_KEY, &typed);
+        for status in [typed, Status::internal(long)] {
+            let error = error_from_status_cleaned(&status, clean);
+            for text in [error.message, error.field] {
+                assert!(!text.contains("corr"), "{}", &text[text.len() - 20..]);
+            }
+        }
     }
 
     #[test]

@@ -150,6 +150,9 @@ fn connector(
         Ok(config) => config,
         Err(error) => return fail(format!("config has no JSON form: {error}")),
     };
+    if let Err(error) = crate::secrets::check_all(&config) {
+        return fail(crate::session::chain(&error));
+    }
     let isolation = isolation::resolve(
         &raw.isolation,
         raw.allow.as_ref(),

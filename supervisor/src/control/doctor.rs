@@ -14,6 +14,8 @@ impl Service {
         request: v1::DoctorRequest,
     ) -> Result<v1::DoctorResponse, Status> {
         let mut items = vec![self.config_item(), self.ledger_item().await, self.store_item().await];
+        items.extend(self.secrets_item());
+        items.push(descriptors_item());
         items.extend(self.host.isolation.items().iter().map(isolation_item));
         items.extend(self.walls().await);
         for view in self.host.sinks() {
@@ -58,6 +60,33 @@ impl Service {
         }
     }
 
+    /// None when nothing is secret.
+    fn secrets_item(&self) -> Option<v1::DoctorItem> {
+        let references = super::secret::references(&self.host.loaded().config);
+        let exposed: Vec<String> = references
+            .iter()
+            .filter(|(_, named)| named.text.starts_with("env:"))
+            .map(|(owner, named)| format!("{owner} {}", named.place))
+            .collect();
+        let count = references.len();
+        match (count, exposed.is_empty()) {
+            (0, _) => None,
+            (_, true) => {
+                let detail = format!("{count} references; `cordon secret check` resolves them");
+                Some(item("secrets", "ok", detail, ""))
+            }
+            (_, false) => Some(item(
+                "secrets",
+                "warn",
+                format!(
+                    "from the environment, which whoever runs as cordond's user can read: {}",
+                    exposed.join(", ")
+                ),
+                "use cred:NAME or file:/path instead of env:NAME",
+            )),
+        }
+    }
+
     async fn ledger_item(&self) -> v1::DoctorItem {
         match self.host.ledger.verify_chain().await {
             Ok(report) => item("evidence", "ok", format!("{} records verified", report.head), ""),
@@ -98,6 +127,15 @@ impl Service {
             Ok(free) => item("snapshots", "ok", format!("verified, {} MiB free", free >> 20), ""),
             Err(error) => item("snapshots", "warn", error.to_string(), ""),
         }
+    }
+}
+
+fn descriptors_item() -> v1::DoctorItem {
+    let (free, limit) = crate::descriptors::free();
+    let detail = format!("{free} of {limit} free");
+    match crate::descriptors::check_headroom() {
+        Ok(()) => item("descriptors", "ok", detail, ""),
+        Err(error) => item("descriptors", "fail", error.to_string(), "raise LimitNOFILE"),
     }
 }
 

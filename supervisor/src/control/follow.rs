@@ -1,31 +1,42 @@
 //! `logs` and `events`: what was, and what comes.
 
+use std::time::Duration;
+
+use cordon_model::{ConnectorName, SyncNumber};
 use cordon_wire::v1;
+use jiff::Timestamp;
 use tokio::sync::{broadcast, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
 use super::problem::Refusal;
 use super::{Service, Streamed, detail, render};
-use crate::limits::LOG_LINES;
 use crate::logs::Line;
 
 /// Records or lines shown when nobody says how many.
 const SHOWN: u32 = 20;
 /// Evidence records read at a time.
 const PAGE: u32 = 500;
+/// Output of a process may arrive so long after the sync that it belongs to.
+const OUTPUT_LAG: Duration = Duration::from_secs(1);
 
 impl Service {
-    pub(super) fn follow_logs(
+    pub(super) async fn follow_logs(
         &self,
         request: &v1::LogsRequest,
     ) -> Result<Streamed<v1::LogLine>, Status> {
         let (name, handle) = self.find(&request.connector)?;
+        let (since, until) = self.log_window(&name, request).await?;
         let logs = handle.view.borrow().logs.clone();
-        let lines = if request.lines == 0 { SHOWN } else { request.lines };
-        let goes_on = request.follow;
+        let goes_on = request.follow && until.is_none();
         let mut follow = logs.follow();
-        let recent = logs.recent((lines as usize).min(LOG_LINES));
+        let mut recent = logs.recent();
+        recent.retain(|line| {
+            since.is_none_or(|since| line.time >= since)
+                && until.is_none_or(|until| line.time <= until)
+        });
+        let lines = if request.lines == 0 { SHOWN } else { request.lines };
+        recent.drain(..recent.len().saturating_sub(lines as usize));
         let (sent, stream) = mpsc::channel(64);
         let name = name.to_string();
         tokio::spawn(async move {
@@ -54,6 +65,31 @@ impl Service {
             }
         });
         Ok(Box::pin(ReceiverStream::new(stream)))
+    }
+
+    /// The time that was asked for: since then, or while that sync ran.
+    async fn log_window(
+        &self,
+        name: &ConnectorName,
+        request: &v1::LogsRequest,
+    ) -> Result<(Option<Timestamp>, Option<Timestamp>), Refusal> {
+        let mut since =
+            match request.since {
+                0 => None,
+                micros => Some(Timestamp::from_microsecond(micros).map_err(|_| {
+                    Refusal::invalid("CRD-H002", "`since` is no moment that there is")
+                })?),
+            };
+        if request.sync == 0 {
+            return Ok((since, None));
+        }
+        let sync = SyncNumber(request.sync);
+        let Some(run) = self.host.ledger.run(name, sync).await? else {
+            return Err(Refusal::not_found(format!("`{name}` has no sync {sync}")));
+        };
+        since = Some(since.map_or(run.started_at, |since| since.max(run.started_at)));
+        // What it printed last may be read a moment after its end.
+        Ok((since, run.ended_at.map(|end| end.checked_add(OUTPUT_LAG).unwrap_or(end))))
     }
 
     pub(super) async fn follow_events(
@@ -103,7 +139,7 @@ fn log_line(connector: &str, line: Line) -> v1::LogLine {
     v1::LogLine {
         time: line.time.as_microsecond(),
         connector: connector.to_owned(),
-        pid: line.pid,
+        pid: line.pid.unwrap_or_default(),
         line: line.text,
     }
 }

@@ -63,7 +63,7 @@ impl StateLock {
 }
 
 /// Opens everything and starts what is configured.
-pub(crate) async fn open(config: Config, faults: Hook) -> anyhow::Result<Arc<Host>> {
+pub(crate) async fn open(config: Config, faults: Hook, dev: bool) -> anyhow::Result<Arc<Host>> {
     let dir = config.daemon.data_dir.clone();
     // A connector with a user id of its own must be able to reach its private folder, and no more.
     for (folder, mode) in
@@ -102,6 +102,7 @@ pub(crate) async fn open(config: Config, faults: Hook) -> anyhow::Result<Arc<Hos
         work_root,
         tag,
         faults,
+        dev,
         bell: Bell::new(),
         finished: broadcast::channel(limits::EVENTS_IN_FLIGHT).0,
         started_at: now,

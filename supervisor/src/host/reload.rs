@@ -18,6 +18,8 @@ pub(crate) struct Reloaded {
     pub(crate) removed: Vec<String>,
     /// Those that were restarted because they changed.
     pub(crate) changed: Vec<String>,
+    /// Those that were restarted because a secret of theirs has another value now.
+    pub(crate) rotated: Vec<String>,
     /// The evidence record that says so.
     pub(crate) evidence: u64,
 }
@@ -34,8 +36,10 @@ impl Host {
         );
         self.allow_syncs(running.daemon.max_concurrent_syncs, config.daemon.max_concurrent_syncs);
         let mut done = self.apply(Arc::new(config)).await?;
+        self.rotate(&mut done).await;
         let body = serde_json::json!({
             "added": done.added, "removed": done.removed, "changed": done.changed,
+            "rotated": done.rotated,
         });
         let told = self.ledger.append_event("config.reloaded", None, actor, body, Timestamp::now());
         done.evidence = told.await?.0;

@@ -17,6 +17,7 @@ use crate::gate::{Decision, Gate, GateError};
 use crate::host::Host;
 use crate::logs::Logs;
 use crate::process::{Process, Start, StartError};
+use crate::secrets::Held;
 use crate::session::{Progress, Session, SessionError};
 use crate::unit::Trigger;
 
@@ -70,6 +71,13 @@ pub(super) struct Errand {
     pub(super) sync: Option<SyncNumber>,
 }
 
+/// Where what leaves a process goes, and what is remembered of the secrets that it gets.
+pub(super) struct Outlets {
+    pub(super) logs: Arc<Logs>,
+    pub(super) flows: Arc<Flows>,
+    pub(super) secrets: Arc<Held>,
+}
+
 impl Errand {
     /// Waits for its turn on this host, then numbers the sync.
     async fn begin(&mut self) -> Result<SyncNumber, Fault> {
@@ -96,12 +104,11 @@ impl Errand {
     /// Starts the process.
     pub(super) async fn start(
         mut self,
-        logs: Arc<Logs>,
-        flows: Arc<Flows>,
+        outlets: Outlets,
         on_spawn: watch::Sender<Option<Killer>>,
     ) -> Done {
         let started = match self.begin().await {
-            Ok(_) => self.launch(logs, flows, on_spawn).await.map(End::Ready),
+            Ok(_) => self.launch(outlets, on_spawn).await.map(End::Ready),
             Err(fault) => Err(fault),
         };
         self.done(started)
@@ -109,8 +116,7 @@ impl Errand {
 
     async fn launch(
         &self,
-        logs: Arc<Logs>,
-        flows: Arc<Flows>,
+        outlets: Outlets,
         on_spawn: watch::Sender<Option<Killer>>,
     ) -> Result<Process, Fault> {
         let start = Start {
@@ -118,8 +124,10 @@ impl Errand {
             launcher: &self.host.launcher,
             work_root: &self.host.work_root,
             tag: &self.host.tag,
-            logs,
-            flows,
+            logs: outlets.logs,
+            secrets: outlets.secrets,
+            flows: outlets.flows,
+            dev: self.host.dev,
             on_spawn,
         };
         let process = tokio::select! {
@@ -176,6 +184,7 @@ impl Errand {
             records_max: self.connector.records_max,
             cancel: self.cancel.clone(),
             progress: progress.clone(),
+            redactor: process.redactor.clone(),
             faults: self.host.faults.clone(),
         };
         let read = session.run(process, staging, last_good.clone()).await;

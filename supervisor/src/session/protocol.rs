@@ -5,11 +5,12 @@
 
 use std::collections::HashSet;
 
-use cordon_model::{Batch, ScopeReport};
+use cordon_model::{Batch, ScopeOutcome, ScopeReport};
 use cordon_wire::v1::{self, sync_message::Message};
 use tonic::{Code, Status};
 
 use crate::limits::SCOPES_MAX;
+use crate::secrets::Redactor;
 
 /// How a connector broke the contract.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,6 +37,11 @@ impl Violation {
 
     fn budget(message: impl Into<String>) -> Self {
         Self { code: "CRD-P104", message: message.into() }
+    }
+
+    /// The same without secrets.
+    pub(crate) fn cleaned(&self, redactor: &Redactor) -> Self {
+        Self { code: self.code, message: redactor.text(&self.message) }
     }
 
     /// Records that do not fit what the connector announced.
@@ -94,12 +100,15 @@ pub(crate) struct Protocol {
     records: u64,
     records_max: u64,
     done: u64,
+    redactor: Redactor,
 }
 
 impl Protocol {
-    /// A sync of which nothing has come.
-    pub(crate) fn new(records_max: u64) -> Self {
-        Self { scopes: Vec::new(), names: HashSet::new(), records: 0, records_max, done: 0 }
+    /// A sync of which nothing has come. Words about the data are kept without the secrets that
+    /// `redactor` finds; records are kept as they are.
+    pub(crate) fn new(records_max: u64, redactor: Redactor) -> Self {
+        let (scopes, names) = (Vec::new(), HashSet::new());
+        Self { scopes, names, records: 0, records_max, done: 0, redactor }
     }
 
     /// Measures the next message.
@@ -125,7 +134,7 @@ impl Protocol {
         ))
     }
 
-    fn begin(&mut self, begin: v1::ScopeBegin) -> Result<Step, Violation> {
+    fn begin(&mut self, mut begin: v1::ScopeBegin) -> Result<Step, Violation> {
         let next = self.scopes.len() as u32;
         if begin.scope != next {
             return Err(Violation::order(format!(
@@ -138,6 +147,7 @@ impl Protocol {
         }
         cordon_wire::scope::check_length("scope's name", &begin.name)
             .map_err(|error| Violation::bytes(error.to_string()))?;
+        begin.name = self.redactor.text(&begin.name);
         if begin.name.is_empty() || begin.name.contains(char::is_control) {
             return Err(Violation::bytes(format!("scope {next} has no usable name")));
         }
@@ -169,9 +179,13 @@ impl Protocol {
     fn end_scope(&mut self, end: &v1::ScopeEnd) -> Result<Step, Violation> {
         let refused =
             |error: cordon_wire::scope::WireScopeError| Violation::bytes(error.to_string());
-        let outcome = cordon_wire::scope::outcome_from_wire(end).map_err(refused)?;
-        let watermark =
+        let mut outcome = cordon_wire::scope::outcome_from_wire(end).map_err(refused)?;
+        if let ScopeOutcome::Incomplete { reason } = &mut outcome {
+            *reason = self.redactor.text(reason);
+        }
+        let mut watermark =
             cordon_wire::scope::watermark_from_wire(end.watermark.as_ref()).map_err(refused)?;
+        watermark.token = watermark.token.map(|token| self.redactor.text(&token));
         let scope = self.open_scope(end.scope, "ScopeEnd")?;
         if end.records != scope.received {
             return Err(Violation::counts(format!(
@@ -210,7 +224,8 @@ impl Protocol {
         let moved = progress.done > self.done;
         self.done = self.done.max(progress.done);
         // A phase is for people; a long one is cut, not refused.
-        let phase = progress.phase.chars().filter(|c| !c.is_control()).take(60).collect();
+        let phase: String = progress.phase.chars().filter(|c| !c.is_control()).collect();
+        let phase = self.redactor.text(&phase).chars().take(60).collect();
         Step::Progress { done: self.done, total: progress.total, phase, moved }
     }
 
@@ -270,7 +285,7 @@ mod tests {
 
     /// Plays messages; gives how it ended in words.
     fn check(messages: Vec<Message>) -> String {
-        let mut protocol = Protocol::new(3);
+        let mut protocol = Protocol::new(3, Redactor::default());
         for message in messages {
             match protocol.take(v1::SyncMessage { message: Some(message) }) {
                 Err(violation) => return format!("{}: {}", violation.code, violation.message),
@@ -348,7 +363,7 @@ mod tests {
 
     #[test]
     fn a_repeated_count_is_no_progress() {
-        let mut protocol = Protocol::new(3);
+        let mut protocol = Protocol::new(3, Redactor::default());
         let mut tell = |done| {
             let progress = v1::Progress { done, ..Default::default() };
             let message = Some(Message::Progress(progress));

@@ -75,8 +75,8 @@ pub(crate) struct RunsArgs {
 #[command(after_help = "\
 Examples:
   cordon logs hr-csv
-  cordon logs hr-csv -f
-  cordon logs hr-csv -n 1000 -o ndjson")]
+  cordon logs hr-csv -f --since 10m
+  cordon logs hr-csv --sync 418 -n 1000 -o ndjson")]
 pub(crate) struct LogsArgs {
     /// The connector
     #[arg(value_name = "NAME", add = ArgValueCandidates::new(complete::connectors))]
@@ -87,6 +87,12 @@ pub(crate) struct LogsArgs {
     /// How many lines of the past
     #[arg(short = 'n', long, default_value_t = 100, value_name = "COUNT")]
     pub(crate) lines: u32,
+    /// Only lines of the last time, as 90s or 2h
+    #[arg(long, value_name = "TIME", value_parser = units::parse_duration)]
+    pub(crate) since: Option<SignedDuration>,
+    /// Only lines that came while this sync ran
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) sync: Option<u64>,
 }
 
 /// Of `events`.

@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
+use clap_complete::ArgValueCandidates;
+
+use crate::complete;
 
 /// Under `config`.
 #[derive(Debug, Subcommand)]
@@ -24,6 +27,28 @@ pub(crate) struct ConfigCheckArgs {
     /// The file
     #[arg(env = "CORDON_CONFIG", default_value = "/etc/cordon/cordon.toml", value_hint = ValueHint::FilePath)]
     pub(crate) file: PathBuf,
+}
+
+/// Under `secret`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SecretCommand {
+    /// Check that each reference to a secret has a value, without showing it
+    Check(SecretCheckArgs),
+}
+
+/// Of `secret check`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+cordond resolves the references of the configuration in force. Exits 1 when one has no value.
+
+Examples:
+  cordon secret check
+  cordon secret check ldap-corp
+  cordon secret check -o json | jq '.items[] | select(.state != \"ok\")'")]
+pub(crate) struct SecretCheckArgs {
+    /// Only of this connector or sink
+    #[arg(value_name = "NAME", add = ArgValueCandidates::new(complete::connectors))]
+    pub(crate) name: Option<String>,
 }
 
 /// Of `completion`.

@@ -1,6 +1,7 @@
 //! `cordon logs`: what a connector's process wrote to its stderr.
 
 use cordon_wire::v1;
+use jiff::Timestamp;
 use tokio_stream::StreamExt;
 
 use crate::args::LogsArgs;
@@ -16,7 +17,14 @@ pub(super) async fn run(
     args: LogsArgs,
     out: &mut Output,
 ) -> Result<Exit, Failure> {
-    let request = v1::LogsRequest { connector: args.name, follow: args.follow, lines: args.lines };
+    let since = args.since.map(|past| Timestamp::now().saturating_sub(past));
+    let request = v1::LogsRequest {
+        connector: args.name,
+        follow: args.follow,
+        lines: args.lines,
+        since: since.and_then(Result::ok).map_or(0, Timestamp::as_microsecond),
+        sync: args.sync.unwrap_or_default(),
+    };
     let mut lines = answer(client.logs(request)).await?;
     out.open::<v1::LogLine, _>(&())?;
     while let Some(line) = lines.next().await {
@@ -32,7 +40,12 @@ pub(super) async fn run(
 
 fn page(line: &v1::LogLine, scene: &Scene) -> Page {
     let mut page = Page::new();
-    page.styled(Tone::Dim, &format!("{} {}[{}]", scene.clock(line.time), line.connector, line.pid));
+    let from = match line.pid {
+        // It has no process: what it says was not printed by one.
+        0 => "cordond".to_owned(),
+        pid => pid.to_string(),
+    };
+    page.styled(Tone::Dim, &format!("{} {}[{from}]", scene.clock(line.time), line.connector));
     page.push(" ").push(line.line.trim_end()).end();
     page
 }
@@ -49,6 +62,12 @@ mod tests {
     #[test]
     fn a_log_line_is_shown_with_its_time_and_process() {
         insta::assert_snapshot!(page(&line("read 12 pages\n"), &Scene::fixed()).plain(), @r#"09:00:00 hr[77] read 12 pages"#);
+    }
+
+    #[test]
+    fn a_word_of_cordond_is_told_from_what_a_process_printed() {
+        let dropped = v1::LogLine { pid: 0, ..line("5 lines dropped") };
+        insta::assert_snapshot!(page(&dropped, &Scene::fixed()).plain(), @"09:00:00 hr[cordond] 5 lines dropped");
     }
 
     #[test]

@@ -22,11 +22,14 @@ fn page(response: &v1::ReloadResponse) -> Page {
         ("-", Tone::Bad, &response.removed),
         ("~", Tone::Warn, &response.changed),
     ];
-    let nothing = parts.iter().all(|(_, _, names)| names.is_empty());
+    let nothing = parts.iter().all(|(_, _, names)| names.is_empty()) && response.rotated.is_empty();
     for (glyph, tone, names) in parts {
         for name in names {
             page.styled(tone, glyph).push(" ").push(name).end();
         }
+    }
+    for name in &response.rotated {
+        page.styled(Tone::Warn, "~").push(" ").push(name).push("  another secret").end();
     }
     page.push(if nothing { "the configuration had not changed" } else { "configuration reloaded" });
     if response.evidence != 0 {
@@ -46,6 +49,7 @@ mod tests {
             added: vec!["github-acme".into()],
             removed: vec!["old-crm".into()],
             changed: vec!["ldap-corp".into()],
+            rotated: vec!["okta".into()],
             evidence: 7,
         }
     }
@@ -56,6 +60,7 @@ mod tests {
         + github-acme
         - old-crm
         ~ ldap-corp
+        ~ okta  another secret
         configuration reloaded   evidence #7
         "#);
         insta::assert_snapshot!(page(&v1::ReloadResponse::default()).plain(), @"the configuration had not changed");
@@ -63,6 +68,6 @@ mod tests {
 
     #[test]
     fn a_reload_as_json_has_every_field() {
-        insta::assert_snapshot!(sample::json(&response()), @r#"{"added":["github-acme"],"removed":["old-crm"],"changed":["ldap-corp"],"evidence":7}"#);
+        insta::assert_snapshot!(sample::json(&response()), @r#"{"added":["github-acme"],"removed":["old-crm"],"changed":["ldap-corp"],"rotated":["okta"],"evidence":7}"#);
     }
 }

@@ -174,7 +174,8 @@ view!(QuarantinedSync {
 view!(Event { seq, time: moment, connector, kind, actor, message, hash, body });
 view!(DoctorItem { name, state, detail, fix });
 view!(ProveResult { case, result, detail });
-view!(ReloadResponse { added, removed, changed, evidence });
+view!(ReloadResponse { added, removed, changed, rotated, evidence });
+view!(SecretCheck { owner, place, reference, state, detail });
 
 macro_rules! item {
     ($message:ident, $kind:literal, |$item:ident| $name:expr) => {
@@ -207,6 +208,7 @@ item!(QuarantinedSync, "QuarantinedSyncList", |it| format!("{}/{}", it.connector
 item!(Event, "EventList", |it| it.seq.to_string());
 item!(DoctorItem, "DoctorItemList", |it| it.name.clone());
 item!(ProveResult, "ProveResultList", |it| it.case.clone());
+item!(SecretCheck, "SecretCheckList", |it| format!("{}/{}", it.owner, it.place));
 item!(ReloadResponse, "ReloadList", |it| it.evidence.to_string());
 
 fn moment(micros: &i64) -> Option<Timestamp> {

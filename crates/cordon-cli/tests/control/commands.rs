@@ -34,7 +34,15 @@ fn each_command_asks_for_what_its_words_mean() {
             r#"pause PauseRequest { connector: "hr-csv", reason: "x", seconds: 0 }"#,
         ),
         ("runs hr-csv -n 5", r#"RunsRequest { connector: "hr-csv", limit: 5 }"#),
-        ("logs hr-csv -n 7", r#"LogsRequest { connector: "hr-csv", follow: false, lines: 7 }"#),
+        (
+            "logs hr-csv -n 7",
+            r#"LogsRequest { connector: "hr-csv", follow: false, lines: 7, since: 0, sync: 0 }"#,
+        ),
+        (
+            "logs hr-csv --sync 12",
+            r#"LogsRequest { connector: "hr-csv", follow: false, lines: 100, since: 0, sync: 12 }"#,
+        ),
+        ("secret check hr-csv", r#"SecretCheckRequest { name: "hr-csv" }"#),
         (
             "diff hr-csv 13 --against 12 --only removed,changed --kind user --limit 3",
             r#"DiffRequest { connector: "hr-csv", sync: 13, against: 12, ops: ["removed", "modified"], types: ["user"], limit: 3 }"#,

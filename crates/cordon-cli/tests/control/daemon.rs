@@ -191,6 +191,14 @@ impl Control for Scripted {
         Ok(Response::new(v1::DoctorResponse { items: self.script.doctor.clone(), prove }))
     }
 
+    async fn secret_check(
+        &self,
+        request: Request<v1::SecretCheckRequest>,
+    ) -> Answer<v1::SecretCheckResponse> {
+        self.hear(request)?;
+        Ok(Response::new(v1::SecretCheckResponse::default()))
+    }
+
     async fn reload(&self, request: Request<v1::ReloadRequest>) -> Answer<v1::ReloadResponse> {
         self.hear(request)?;
         Ok(Response::new(self.script.reload.clone()))

@@ -19,6 +19,8 @@ pub struct Setup {
     config: Table,
     scenarios: Vec<(String, Scenario)>,
     files: Vec<(String, Vec<u8>)>,
+    environment: Vec<(String, String)>,
+    is_dev: bool,
 }
 
 /// One connector of a host.
@@ -82,7 +84,13 @@ impl Setup {
         // What a test is not about, it takes as the host gives it.
         let daemon = Table::from_iter([("profile".to_owned(), Value::from("dev"))]);
         config.insert("daemon".to_owned(), daemon.into());
-        Self { config, scenarios: Vec::new(), files: Vec::new() }
+        Self {
+            config,
+            scenarios: Vec::new(),
+            files: Vec::new(),
+            environment: Vec::new(),
+            is_dev: true,
+        }
     }
 
     /// Adds a connector.
@@ -129,6 +137,18 @@ impl Setup {
         self
     }
 
+    /// Sets a variable of the service's environment.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Starts the service as in production, without what is only for development and drills.
+    pub fn in_production(mut self) -> Self {
+        self.is_dev = false;
+        self
+    }
+
     /// Puts a file into the host's folder before it starts.
     pub fn file(mut self, name: &str, content: impl AsRef<[u8]>) -> Self {
         self.files.push((name.to_owned(), content.as_ref().to_owned()));
@@ -158,7 +178,9 @@ impl Setup {
             .permissions(std::fs::Permissions::from_mode(0o755))
             .tempdir()
             .unwrap_or_else(|error| panic!("no folder for a host: {error}"));
-        let host = Host::new(folder);
+        let mut host = Host::new(folder);
+        host.environment = std::mem::take(&mut self.environment);
+        host.is_dev = self.is_dev;
         self.complete(&host);
         let text = toml::to_string(&self.config)
             .unwrap_or_else(|error| panic!("the configuration is no TOML: {error}"));
@@ -184,8 +206,7 @@ impl Setup {
             let connector = self.entry("connector", &name);
             let arguments = vec![Value::from("--scenario"), text(&file)];
             connector.insert("args".to_owned(), arguments.into());
-            let config = Table::from_iter([("file".to_owned(), text(&file))]);
-            connector.insert("config".to_owned(), config.into());
+            table(connector.entry("config")).insert("file".to_owned(), text(&file));
         }
         let names: Vec<String> = self.section("sink").keys().cloned().collect();
         for name in names {

@@ -12,6 +12,8 @@ use nix::sys::signal::{Signal, raise};
 use tokio::signal::unix::{SignalKind, signal};
 use tonic::Status;
 
+use crate::leaks;
+
 /// The argument by which a child is told to leave the session and stay.
 pub(crate) const LINGER: &str = "--linger";
 /// How long a child stays that nobody ends.
@@ -77,6 +79,12 @@ pub(crate) async fn perform(act: &Act, sabotage: &Sabotage) -> Result<(), Status
             std::thread::spawn(log_flood);
         }
         Act::LogLine(bytes) => log_line(*bytes),
+        Act::LeakSecret(way) => leaks::leak(way)?,
+        Act::CloseOutput => {
+            for output in [1, 2] {
+                let _ = nix::unistd::close(output);
+            }
+        }
         Act::MemoryHog => {
             std::thread::spawn(memory_hog);
             std::future::pending().await

@@ -25,6 +25,11 @@ pub(crate) fn description(scenario: &Scenario) -> v1::DescribeResponse {
                     attribute.r#type = v1::AttributeType::Integer.into();
                 }
             }
+            Act::SecretField(name) => {
+                let field = serde_json::json!({ "type": "string", "writeOnly": true });
+                description.configuration_schema =
+                    serde_json::json!({ "properties": { name: field } }).to_string();
+            }
             Act::FutureProtocol => {
                 description.protocol_min = cordon_wire::PROTOCOL + 1;
                 description.protocol_max = cordon_wire::PROTOCOL + 2;

@@ -5,6 +5,7 @@
 //! before the configuration has come is read from `--scenario FILE`.
 
 mod acts;
+mod leaks;
 mod lies;
 mod plan;
 mod service;

@@ -12,7 +12,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use crate::acts::{self, Sabotage};
-use crate::lies;
+use crate::{leaks, lies};
 
 /// Messages between the script and the stream.
 const OUTBOX_MESSAGES: usize = 4;
@@ -108,7 +108,9 @@ impl Connector for Faulty {
         &self,
         request: Request<v1::ConfigureRequest>,
     ) -> Result<Response<v1::ConfigureResponse>, Status> {
-        let source = Source::from_config(&request.into_inner().configuration)
+        let configuration = request.into_inner().configuration;
+        leaks::remember(&configuration);
+        let source = Source::from_config(&configuration)
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
         if let Some(source) = source {
             *self.source.lock().unwrap_or_else(PoisonError::into_inner) = source;
@@ -159,7 +161,7 @@ impl Connector for Faulty {
 async fn run(scenario: &Scenario, sabotage: &Sabotage, outbox: &Outbox) -> Result<(), Status> {
     let mut position = Position::default();
     let mut pause = None;
-    for payload in lies::sync(scenario) {
+    for mut payload in lies::sync(scenario) {
         position.advance(&payload);
         for fault in scenario.faults.iter().filter(|fault| position.is_at(&fault.at)) {
             match &fault.act {
@@ -167,6 +169,11 @@ async fn run(scenario: &Scenario, sabotage: &Sabotage, outbox: &Outbox) -> Resul
                 Act::Endless => return endless(position.scope, outbox).await,
                 Act::ProgressOnly => return progress(1, outbox).await,
                 Act::ProgressStuck => return progress(0, outbox).await,
+                Act::LeakSecret(way) => {
+                    if let Some(before) = leaks::spoil(way, &mut payload)? {
+                        send(outbox, before).await?;
+                    }
+                }
                 act => acts::perform(act, sabotage).await?,
             }
         }
