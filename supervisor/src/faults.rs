@@ -2,7 +2,8 @@
 //!
 //! A commit is only proven whole by dying in every gap of it. `CORDON_FAULT=<point>` or
 //! `<point>:<n>` kills the process with SIGKILL at the n-th pass of that point: no destructor runs,
-//! no buffer is flushed, as in a real crash. Honoured under `--dev` alone.
+//! no buffer is flushed, as in a real crash. `block:<point>` or `block:<point>:<n>` blocks the thread
+//! that passes there for ever, as a deadlock would. Honoured under `--dev` alone.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,6 +13,8 @@ pub(crate) type Hook = Arc<dyn Fn(&'static str) + Send + Sync>;
 
 /// Points of the supervisor itself; the store and the ledger name their own.
 pub(crate) const FAULT_POINTS: &[&str] = &[
+    "host.opening",
+    "main.heartbeat",
     "session.stream-begun",
     "session.batch",
     "session.stream-ended",
@@ -39,9 +42,13 @@ pub(crate) fn none() -> Hook {
 
 /// The hook that a drill asked for.
 pub(crate) fn from_order(order: &str) -> anyhow::Result<Hook> {
-    let (point, pass) = match order.split_once(':') {
+    let (blocks, place) = match order.strip_prefix("block:") {
+        Some(place) => (true, place),
+        None => (false, order),
+    };
+    let (point, pass) = match place.split_once(':') {
         Some((point, pass)) => (point, pass.parse::<u64>()?),
-        None => (order, 1),
+        None => (place, 1),
     };
     let Some(point) = all_points().find(|known| *known == point) else {
         anyhow::bail!(
@@ -52,7 +59,17 @@ pub(crate) fn from_order(order: &str) -> anyhow::Result<Hook> {
     let passes = AtomicU64::new(0);
     Ok(Arc::new(move |passed| {
         if passed == point && passes.fetch_add(1, Ordering::SeqCst) + 1 == pass {
+            if blocks {
+                block();
+            }
             let _ = nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL);
         }
     }))
+}
+
+/// Blocks this thread until the process ends.
+fn block() -> ! {
+    loop {
+        std::thread::park();
+    }
 }

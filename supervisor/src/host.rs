@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use cordon_ledger::{Ledger, Wanted};
@@ -171,8 +172,8 @@ impl Host {
     ) -> anyhow::Result<()> {
         let name = connector.name.clone();
         let facts = open::facts(&self.ledger, &name).await?;
-        let runs = self.ledger.runs(&name, 1).await?;
-        let last_start = runs.first().map(|run| run.started_at);
+        let runs = self.ledger.runs(&name, 2).await?;
+        let last_start = open::last_start(&runs);
         let logs = self.loaded().config.daemon.data_dir.join("logs").join(format!("{name}.log"));
         let (commands, orders) = mpsc::channel(limits::COMMANDS);
         let (view, seen) = watch::channel(View {
@@ -237,16 +238,27 @@ impl Host {
         }
     }
 
-    /// Ends everything in order: no new sync, running ones called off, processes dead, deliveries
-    /// at a boundary.
-    pub(crate) async fn shut_down(&self) {
+    /// Ends everything in order: no new sync; running ones to their end, or called off when their
+    /// time is up or `hurry` is done; processes dead; deliveries at a boundary.
+    pub(crate) async fn shut_down(&self, hurry: impl Future<Output = ()>) {
         let connectors = self.connectors();
         for handle in connectors.values() {
-            handle.tell(Command::Shutdown).await;
+            handle.tell(Command::Drain).await;
         }
-        let all = futures::future::join_all(connectors.values().map(Handle::ended));
-        if tokio::time::timeout(limits::SHUTDOWN_TIMEOUT, all).await.is_err() {
-            tracing::warn!("some connectors did not end in time; the sandbox kills what is left");
+        let mut all = pin!(futures::future::join_all(connectors.values().map(Handle::ended)));
+        let drained = tokio::select! {
+            _ = &mut all => true,
+            () = tokio::time::sleep(limits::SHUTDOWN_TIMEOUT) => false,
+            () = hurry => false,
+        };
+        if !drained {
+            tracing::warn!("calling off the syncs that still run; they stay due");
+            for handle in connectors.values() {
+                handle.tell(Command::Shutdown).await;
+            }
+            if tokio::time::timeout(limits::CALL_OFF_TIMEOUT, all).await.is_err() {
+                tracing::warn!("some connectors did not end in time; what is left ends with us");
+            }
         }
         let names: Vec<String> = {
             let sinks = self.sinks.read().unwrap_or_else(PoisonError::into_inner);

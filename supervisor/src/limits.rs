@@ -36,8 +36,15 @@ pub(crate) const EGRESS_CONNECTIONS: usize = 256;
 pub(crate) const EGRESS_DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 /// From spawn to an answered `Configure`.
 pub(crate) const START_TIMEOUT: Duration = Duration::from_secs(10);
-/// From `SIGTERM` at the supervisor to the end of running syncs.
+/// From `SIGTERM` at the supervisor to the end of running syncs; what then still runs is called off
+/// and stays due.
 pub(crate) const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(20);
+/// From the calling off to the end of every connector's task.
+pub(crate) const CALL_OFF_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a start asks the service manager for patience.
+pub(crate) const START_TURN: Duration = Duration::from_secs(2);
+/// A start that takes longer than this asks for no more patience.
+pub(crate) const RECOVERY_MAX: Duration = Duration::from_secs(30 * 60);
 /// A connector's failures are forgotten after it ran well for so long.
 pub(crate) const BREAKER_WINDOW: Duration = Duration::from_secs(600);
 /// How long an open breaker stays open without a person.

@@ -13,14 +13,15 @@ mod egress;
 mod faults;
 mod gate;
 mod host;
-mod journal;
 mod limits;
+mod log;
 mod logs;
 mod outbox;
 mod process;
 mod runner;
 mod schedule;
 mod secrets;
+mod service;
 mod session;
 mod trust;
 mod unit;
@@ -31,9 +32,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Parser;
-use sd_notify::NotifyState;
-use tokio::signal::unix::{SignalKind, signal};
+use clap::{CommandFactory, Parser};
+use tokio::net::UnixListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use config::Config;
@@ -58,6 +59,17 @@ struct Args {
     /// List the points at which a drill may end the supervisor, and end.
     #[arg(long, hide = true)]
     fault_points: bool,
+    /// Write the manual page into that folder, and end; for packages.
+    #[arg(long, hide = true, value_name = "FOLDER")]
+    man_page: Option<PathBuf>,
+}
+
+/// How a run ended that should not have.
+enum Ended {
+    /// It did not begin, and a restart would not either.
+    Refused(anyhow::Error),
+    /// It broke; a restart may help.
+    Broke(anyhow::Error),
 }
 
 fn main() -> ExitCode {
@@ -65,6 +77,15 @@ fn main() -> ExitCode {
     if args.fault_points {
         say(&faults::all_points().collect::<Vec<_>>().join("\n"));
         return ExitCode::SUCCESS;
+    }
+    if let Some(folder) = &args.man_page {
+        return match clap_mangen::generate_to(Args::command(), folder) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                complain(&format!("error: cannot write to {}: {error}", folder.display()));
+                ExitCode::FAILURE
+            }
+        };
     }
     let config = match Config::read(&args.config) {
         Ok(config) => config,
@@ -85,16 +106,20 @@ fn main() -> ExitCode {
     if args.check {
         return runtime.block_on(check(&config, args.dev));
     }
-    journal::start();
+    log::begin();
     descriptors::allow_all();
     leave_no_core();
     let ended = runtime.block_on(run(config, args.dev));
     runtime.shutdown_timeout(Duration::from_secs(2));
     match ended {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
+        Err(Ended::Refused(error)) => {
             complain(&format!("error: {error:#}"));
             ExitCode::from(EXIT_CONFIG)
+        }
+        Err(Ended::Broke(error)) => {
+            complain(&format!("error: {error:#}"));
+            ExitCode::FAILURE
         }
     }
 }
@@ -124,59 +149,86 @@ async fn check(config: &Config, dev: bool) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-async fn run(config: Config, dev: bool) -> anyhow::Result<()> {
-    let faults = match std::env::var("CORDON_FAULT") {
-        Ok(order) if dev => faults::from_order(&order)?,
-        _ => faults::none(),
-    };
+async fn run(config: Config, dev: bool) -> Result<(), Ended> {
     let socket = config.daemon.socket.clone();
-    let group = config.daemon.socket_group.clone();
-    let config = Arc::new(config);
-    let host = host::open((*config).clone(), faults, dev).await?;
-    let listener = control::bind(&socket, group.as_deref())?;
-    host.apply(config.clone()).await?;
+    let (host, listener) =
+        service::start(open(Arc::new(config), dev)).await.map_err(Ended::Refused)?;
+    // Orders to stop are heard from here on, before anybody is told that the service is there.
+    let mut signals = Signals::new().map_err(|error| Ended::Broke(error.into()))?;
     let stop = CancellationToken::new();
     let served = tokio::spawn(control::serve(host.clone(), listener, stop.clone()));
     tracing::info!(
         socket = %socket.display(),
-        connectors = config.connectors.len(),
+        connectors = host.connectors().len(),
         "cordond is ready"
     );
-    let _ = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status("ready")]);
-    watch(&host).await?;
-    let _ = sd_notify::notify(&[NotifyState::Stopping]);
-    tracing::info!("stopping");
-    host.shut_down().await;
+    service::ready();
+    watch(&host, &mut signals).await;
+    service::stopping();
+    tracing::info!("stopping; running syncs may end");
+    let mut hurry = std::pin::pin!(signals.stop());
+    host.shut_down(&mut hurry).await;
     stop.cancel();
     let _ = tokio::time::timeout(Duration::from_secs(2), served).await;
     let _ = std::fs::remove_file(&socket);
     Ok(())
 }
 
+/// Opens the state, binds the socket and starts what is configured.
+async fn open(config: Arc<Config>, dev: bool) -> anyhow::Result<(Arc<Host>, UnixListener)> {
+    let faults = match std::env::var("CORDON_FAULT") {
+        Ok(order) if dev => faults::from_order(&order)?,
+        _ => faults::none(),
+    };
+    let host = host::open((*config).clone(), faults, dev).await?;
+    let listener = control::bind(&config.daemon.socket, config.daemon.socket_group.as_deref())?;
+    host.apply(config).await?;
+    Ok((host, listener))
+}
+
+/// The signals that the service obeys.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// An order to stop.
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
 /// The main loop: signals, retention, and the proof to the service manager that work goes on.
-async fn watch(host: &Arc<Host>) -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hang_up = signal(SignalKind::hangup())?;
+async fn watch(host: &Arc<Host>, signals: &mut Signals) {
+    let mut heart = service::Heart::default();
     let mut heartbeat = tokio::time::interval(limits::HEARTBEAT);
     let mut housekeeping = tokio::time::interval(limits::HOUSEKEEPING);
     housekeeping.tick().await;
     loop {
         tokio::select! {
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
-            _ = hang_up.recv() => match host.reload("signal HUP").await {
+            _ = signals.terminate.recv() => return,
+            _ = signals.interrupt.recv() => return,
+            _ = signals.hang_up.recv() => match host.reload("signal HUP").await {
                 Ok(done) => tracing::info!(?done, "configuration reloaded"),
                 Err(error) => tracing::error!(
                     error = format!("{error:#}"),
                     "the running configuration was not changed"
                 ),
             },
-            _ = heartbeat.tick() => {
-                // The ledger answers, so the parts that a sync needs go round.
-                host.ledger.evidence_head().await?;
-                let _ = sd_notify::notify(&[NotifyState::Watchdog]);
-            }
+            _ = heartbeat.tick() => heart.beat(host).await,
             _ = housekeeping.tick() => if let Err(error) = host.sweep().await {
                 tracing::warn!(error = format!("{error:#}"), "the sweep did not finish");
             },

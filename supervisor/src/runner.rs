@@ -42,7 +42,9 @@ pub(crate) enum Command {
     Restart,
     /// The configuration changed.
     Reconfigure(Arc<Connector>),
-    /// The service ends, or the connector was taken out of the configuration.
+    /// The service ends: begin nothing, and let a sync that runs come to its end.
+    Drain,
+    /// Stop now; or the connector was taken out of the configuration.
     Shutdown,
 }
 
@@ -126,7 +128,7 @@ impl Runner {
             () = after(wake) => { self.wake = None; Some(Event::Tick) }
             () = after(pause_ends) => self.end_pause().await,
             () = after(due) => self.due(),
-            () = after(idle) => Some(Event::IdleTooLong),
+            () = after(idle) => self.idle_too_long(),
         }
     }
 
@@ -145,6 +147,10 @@ impl Runner {
             Command::Reconfigure(connector) => {
                 self.connector = connector;
                 Some(Event::Reconfigured)
+            }
+            Command::Drain => {
+                self.closing = true;
+                Some(Event::Drain)
             }
             Command::Shutdown => {
                 self.closing = true;
@@ -316,6 +322,11 @@ impl Runner {
     fn until_idle(&self) -> Option<Duration> {
         let idle = self.unit.phase == Phase::Up && self.job.is_none();
         idle.then(|| self.connector.times.idle.saturating_sub(self.idle_since.elapsed()))
+    }
+
+    fn idle_too_long(&self) -> Option<Event> {
+        // The wait was cut short: look again.
+        self.until_idle().is_some_and(|left| left.is_zero()).then_some(Event::IdleTooLong)
     }
 
     fn until_pause_ends(&self) -> Option<Duration> {

@@ -108,7 +108,9 @@ pub(crate) enum Event {
     IdleTooLong,
     /// A moment that was asked for has come.
     Tick,
-    /// The service ends.
+    /// The service ends: nothing begins any more, and a sync that runs may come to its end.
+    Drain,
+    /// It ends now.
     Shutdown,
 }
 
@@ -148,6 +150,7 @@ pub(crate) struct Unit {
     /// Failures in a row.
     pub(crate) streak: u32,
     failures: VecDeque<Duration>,
+    draining: bool,
     closing: bool,
 }
 
@@ -161,6 +164,7 @@ impl Unit {
             hold: None,
             streak: 0,
             failures: VecDeque::new(),
+            draining: false,
             closing: false,
         }
     }
@@ -200,6 +204,7 @@ pub(crate) fn step(
         Event::IdleTooLong if unit.phase == Phase::Up && unit.due.is_none() => {
             stop(&mut unit, &mut effects);
         }
+        Event::Drain => unit.draining = true,
         Event::Shutdown => unit.closing = true,
         Event::Ready | Event::SyncDone | Event::IdleTooLong | Event::Tick => {}
     }
@@ -306,6 +311,12 @@ fn stop(unit: &mut Unit, effects: &mut Vec<Effect>) {
 fn settle(unit: &mut Unit, at: Duration, effects: &mut Vec<Effect>) {
     if unit.closing || unit.wanted != Wanted::Run {
         stop(unit, effects);
+        return;
+    }
+    if unit.draining {
+        if !matches!(unit.phase, Phase::Syncing(_)) {
+            stop(unit, effects);
+        }
         return;
     }
     match unit.hold {

@@ -97,7 +97,7 @@ impl Pair {
     fn reached(&self, behaviour: &str) -> Option<Value> {
         let log = self.log();
         let values = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        values.filter(|value| value["behaviour"] == behaviour).last()
+        values.filter(|value| value["behaviour"] == behaviour).next_back()
     }
 
     #[track_caller]

@@ -23,6 +23,8 @@ mod orders;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]
+mod service;
+#[cfg(test)]
 mod state;
 #[cfg(test)]
 mod walls;

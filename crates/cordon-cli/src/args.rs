@@ -21,7 +21,7 @@ pub(crate) use look::{
 };
 pub(crate) use operate::{OrderArgs, PauseArgs, SyncArgs};
 pub(crate) use setup::{
-    CompletionArgs, ConfigCheckArgs, ConfigCommand, SecretCheckArgs, SecretCommand,
+    CompletionArgs, ConfigCheckArgs, ConfigCommand, ManPagesArgs, SecretCheckArgs, SecretCommand,
 };
 
 use crate::output::Format;
@@ -167,6 +167,9 @@ Examples:
     Wait(WaitArgs),
     /// Print the completion script of a shell
     Completion(CompletionArgs),
+    /// Write the manual pages into a folder; for packages
+    #[command(hide = true)]
+    ManPages(ManPagesArgs),
     /// Show the versions of cordon and cordond
     #[command(after_help = "\
 Examples:

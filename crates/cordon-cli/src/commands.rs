@@ -8,6 +8,7 @@ mod doctor;
 mod events;
 mod home;
 mod logs;
+mod man_pages;
 mod order;
 mod reload;
 mod review;
@@ -68,6 +69,7 @@ pub(crate) async fn run(cli: Cli, out: &mut Output) -> Result<Exit, Failure> {
         Some(Command::Reload) => reload::run(client().await?, out).await,
         Some(Command::Wait(args)) => wait::run(socket, args, out).await,
         Some(Command::Completion(args)) => completion::run(&args, out),
+        Some(Command::ManPages(args)) => man_pages::run(&args),
         Some(Command::Version) => version::run(socket, out).await,
     }
 }

@@ -43,7 +43,9 @@ pub use history::HistoryRow;
 pub use outbox::{OutboxWork, SinkLag, WorkKind};
 pub use quarantine::{Entered, QuarantinedRow, QuarantinedRun};
 pub use retention::{Delivery, Kept};
-pub use runs::{ChangeCounts, FailedRun, Measured, Recovered, RejectedRun, RunOutcome, RunRow};
+pub use runs::{
+    ChangeCounts, FailedRun, Measured, Recovered, RejectedRun, RunOutcome, RunRow, SUPERVISOR_ENDED,
+};
 pub use schema::SCHEMA_VERSION;
 pub use snapshots::SnapshotRow;
 pub use wanted::Wanted;

@@ -20,6 +20,9 @@ pub(crate) use ending::{Judgement, RunEnd, end_run, settle};
 
 const TABLE: &str = "runs";
 
+/// The error of a run in the middle of which the supervisor ended.
+pub const SUPERVISOR_ENDED: &str = "the supervisor ended while it ran";
+
 /// The columns of a [`RunRow`]. A verdict is long and read one at a time.
 macro_rules! select_runs {
     ($rest:literal) => {
@@ -411,8 +414,7 @@ async fn recover(
     .await
     .map_err(query)?;
     let mut recovered = Recovered::default();
-    let failed =
-        FailedRun { error: "the supervisor ended while it ran".to_owned(), ..FailedRun::default() };
+    let failed = FailedRun { error: SUPERVISOR_ENDED.to_owned(), ..FailedRun::default() };
     for row in &rows {
         let cells = Cells { table: TABLE, row };
         let (connector, sync) = (cells.connector()?, cells.sync("sync")?);

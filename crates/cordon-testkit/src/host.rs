@@ -5,6 +5,7 @@
 //! started again on the same state, also with a fault point armed.
 
 mod answer;
+mod manager;
 mod setup;
 
 use std::fs::File;
@@ -18,6 +19,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 pub use answer::Answer;
+pub use manager::ServiceManager;
 pub use setup::{Connector, Setup, WEBHOOK_SECRET};
 
 use crate::scenario::Scenario;
@@ -112,6 +114,23 @@ impl Host {
         }
     }
 
+    /// Starts the service and does not wait for it, such as when it is not to come up.
+    ///
+    /// # Panics
+    /// When it runs already.
+    #[track_caller]
+    pub fn begin(&mut self) {
+        assert!(self.daemon.is_none(), "cordond runs already");
+        let log = self.next_log();
+        self.daemon = Some(self.spawn(&log));
+    }
+
+    /// Stands in for a service manager; the service tells it how it is once it is started again.
+    #[track_caller]
+    pub fn manager(&self) -> ServiceManager {
+        ServiceManager::listen(self.folder())
+    }
+
     /// Starts a second service on the same configuration, which has to end by itself.
     #[track_caller]
     pub fn second(&mut self) -> Ended {
@@ -151,8 +170,14 @@ impl Host {
     /// Asks the service to end and waits for it.
     #[track_caller]
     pub fn terminate(&mut self) -> ExitStatus {
-        process::signal(self.pid(), Signal::SIGTERM);
+        self.ask_to_end();
         self.ended()
+    }
+
+    /// Asks the service to end.
+    #[track_caller]
+    pub fn ask_to_end(&self) {
+        process::signal(self.pid(), Signal::SIGTERM);
     }
 
     /// Waits for the service to end by itself, such as at a fault point.
@@ -273,6 +298,9 @@ impl Host {
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         if let Some(fault) = &self.fault {
             command.env("CORDON_FAULT", fault);
+        }
+        if self.path(manager::SOCKET).exists() {
+            command.env("NOTIFY_SOCKET", self.path(manager::SOCKET));
         }
         command
             .stdin(Stdio::null())

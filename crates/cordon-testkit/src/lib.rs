@@ -12,7 +12,7 @@ pub mod receiver;
 pub mod scenario;
 mod wait;
 
-pub use host::{Answer, Connector, Ended, Host, Setup};
+pub use host::{Answer, Connector, Ended, Host, ServiceManager, Setup};
 pub use receiver::{Receiver, Request, Response};
 pub use scenario::Scenario;
 pub use wait::{wait_for, wait_until};

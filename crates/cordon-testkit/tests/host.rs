@@ -18,6 +18,11 @@ fn a_host_syncs_survives_a_kill_and_leaves_no_process() {
     wait_until("310 changes are in the file", deadline, || host.changes("changes").len() == 310);
     wait_until("310 changes were posted", deadline, || receiver.changes().len() == 310);
 
+    // What a sink got and the ledger did not note before the kill would come again.
+    wait_until("both deliveries are noted", deadline, || {
+        let status = host.cordon(&["status"]).done().json();
+        status["sinks"].as_array().is_some_and(|all| all.iter().all(|sink| sink["behind"] == 0))
+    });
     let pid = host.pid();
     host.kill();
     assert!(!process::is_alive(pid));

@@ -4,10 +4,12 @@ mod bench;
 mod ci;
 mod cordon;
 mod licences;
+mod package;
 mod quickstart;
 mod run;
 mod test;
 mod tidy;
+mod vm;
 mod workspace;
 
 use std::process::ExitCode;
@@ -33,6 +35,16 @@ enum Task {
     Ci,
     /// Measure a sync from connector to committed snapshot, its diff and its judgement
     Bench(bench::Args),
+    /// Make the Debian package
+    Package(package::Args),
+    /// Try the package in a virtual machine, and cut its power while it commits
+    Vm(vm::Args),
+    /// What runs inside that machine
+    #[command(hide = true)]
+    VmGuest {
+        /// Which part of it
+        part: vm::guest::Part,
+    },
     /// Check imports, sizes, promises, links and spelling
     Tidy,
     /// Check that every dependency may be used, by deny.toml
@@ -46,6 +58,9 @@ fn main() -> ExitCode {
         Task::Test => test::run(&workspace),
         Task::Ci => ci::run(&workspace),
         Task::Bench(args) => bench::run(&workspace, &args),
+        Task::Package(args) => package::run(&workspace, &args),
+        Task::Vm(args) => vm::run(&workspace, &args),
+        Task::VmGuest { part } => vm::guest::run(part),
         Task::Tidy => tidy::run(&workspace),
         Task::Licences => licences::run(&workspace),
     });

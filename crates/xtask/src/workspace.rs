@@ -45,6 +45,13 @@ impl Workspace {
         serde_json::from_slice(&text).context("cannot read what cargo metadata says")
     }
 
+    /// The version that all packages of the workspace share.
+    pub(crate) fn version(&self) -> anyhow::Result<String> {
+        let packages = self.metadata(false)?.packages;
+        let own = packages.into_iter().find(|package| package.name == "cordond");
+        Ok(own.context("the workspace has no cordond")?.version)
+    }
+
     /// This host's target triple.
     fn host(&self) -> anyhow::Result<String> {
         let rustc = std::env::var_os("RUSTC").unwrap_or("rustc".into());

@@ -4,13 +4,13 @@
 //! is damaged is named, and a person decides.
 
 use std::collections::BTreeMap;
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 
 use anyhow::Context;
-use cordon_ledger::{Ledger, RunOutcome, RunRow};
+use cordon_ledger::{Ledger, RunOutcome, RunRow, SUPERVISOR_ENDED};
 use cordon_model::ConnectorName;
 use cordon_sandbox::Launcher;
 use cordon_store::{Snapshot, Store};
@@ -77,10 +77,12 @@ pub(crate) async fn open(config: Config, faults: Hook, dev: bool) -> anyhow::Res
     let ledger = ledger.with_faults(faults.clone());
     let store_dir = dir.join("store");
     let hook = faults.clone();
-    let store = tokio::task::spawn_blocking(move || Store::open(&store_dir))
-        .await?
-        .map_err(refused)?
-        .with_faults(hook);
+    let store = tokio::task::spawn_blocking(move || {
+        hook("host.opening");
+        Store::open(&store_dir).map(|store| store.with_faults(hook))
+    })
+    .await?
+    .map_err(refused)?;
     let tag = tag(&dir);
     let work_root = dir.join("work");
     let isolation = Arc::new(cordon_sandbox::Host::probe("cordon"));
@@ -200,21 +202,49 @@ pub(super) async fn facts(ledger: &Ledger, name: &ConnectorName) -> anyhow::Resu
     Ok(Facts { last_good, last_good_run, quarantined })
 }
 
+/// When the sync began from which the schedule counts, given the newest runs, newest first.
+///
+/// A sync that the end of the service interrupted stays due, so it is not counted from. One that a
+/// crash interrupted twice is: if it is the sync that takes the service down, it must not do so at
+/// every start.
+pub(super) fn last_start(runs: &[RunRow]) -> Option<Timestamp> {
+    let newest = runs.first()?;
+    let twice = || runs.get(1).is_some_and(crashed);
+    let due = called_off(newest) || (crashed(newest) && !twice());
+    (!due).then_some(newest.started_at)
+}
+
+/// An order came between, as the one to stop the service.
+fn called_off(run: &RunRow) -> bool {
+    run.outcome == RunOutcome::Failed && run.error.as_deref() == Some("called off")
+}
+
+/// The service ended in the middle of it.
+fn crashed(run: &RunRow) -> bool {
+    run.outcome == RunOutcome::Failed && run.error.as_deref() == Some(SUPERVISOR_ENDED)
+}
+
 /// Whether the newest run says that syncs fail.
 pub(super) fn failing(newest: Option<&RunRow>) -> Option<(Timestamp, String)> {
     let run = newest?;
     let failed = matches!(run.outcome, RunOutcome::Failed | RunOutcome::Rejected);
-    let called_off = run.error.as_deref() == Some("called off");
-    (failed && !called_off).then(|| (run.ended_at.unwrap_or(run.started_at), "SyncFailed".into()))
+    let failed = failed && !called_off(run);
+    failed.then(|| (run.ended_at.unwrap_or(run.started_at), "SyncFailed".into()))
 }
 
 fn refused(error: impl std::error::Error) -> anyhow::Error {
     anyhow::anyhow!("{}\n  still: nothing was changed or deleted", crate::session::chain(&error))
 }
 
+/// Makes a folder that is not there yet; one that is there is as somebody wanted it.
 fn make_dir(path: &Path, mode: u32) -> anyhow::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
     let made = DirBuilder::new().recursive(true).mode(mode).create(path);
-    made.with_context(|| format!("cannot make the folder {}", path.display()))
+    // A service has a mask of its own, which took away what others need to pass through.
+    made.and_then(|()| std::fs::set_permissions(path, Permissions::from_mode(mode)))
+        .with_context(|| format!("cannot make the folder {}", path.display()))
 }
 
 /// A short name for a state directory, the same at every start.
@@ -222,3 +252,6 @@ fn tag(dir: &Path) -> String {
     let path: PathBuf = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
     blake3::hash(path.as_os_str().as_encoded_bytes()).to_hex()[..12].to_owned()
 }
+
+#[cfg(test)]
+mod tests;

@@ -54,6 +54,26 @@ fn a_pause_that_crosses_a_start_kills_what_was_started() {
 }
 
 #[test]
+fn a_drain_lets_a_sync_end_and_begins_nothing() {
+    let (unit, effects) = play(&[due(), Event::Ready, Event::Drain]);
+    assert_eq!((unit.phase, effects), (Phase::Syncing(Trigger::Schedule), vec![]));
+    let (unit, effects) = play(&[due(), Event::Ready, Event::Drain, Event::SyncDone]);
+    assert_eq!((unit.phase, effects), (Phase::Stopping, vec![Effect::Kill]));
+    let (unit, effects) =
+        play(&[due(), Event::Ready, Event::Drain, Event::SyncDone, gone(), due(), Event::Tick]);
+    assert_eq!((unit.phase, effects), (Phase::Down, vec![]));
+    let (unit, effects) = play(&[due(), Event::Drain]);
+    assert_eq!((unit.phase, effects), (Phase::Stopping, vec![Effect::Kill]), "a start is no sync");
+}
+
+#[test]
+fn a_drain_that_takes_too_long_is_ended_by_a_shutdown() {
+    let (unit, effects) = play(&[due(), Event::Ready, Event::Drain, Event::Shutdown]);
+    assert_eq!((unit.phase, effects), (Phase::Stopping, vec![Effect::Kill]));
+    assert_eq!(unit.due, Some(Trigger::Schedule), "it stays due");
+}
+
+#[test]
 fn a_sync_that_a_pause_interrupted_runs_after_the_resume() {
     let (_, effects) = play(&[
         due(),

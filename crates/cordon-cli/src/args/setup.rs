@@ -65,6 +65,21 @@ pub(crate) struct CompletionArgs {
     pub(crate) shell: Shell,
 }
 
+/// Of `man-pages`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+One page for cordon and one for each of its commands.
+
+Examples:
+  cordon man-pages ./man
+  cordon man-pages /usr/local/share/man/man1
+  cordon man-pages ./man && man ./man/cordon-release.1")]
+pub(crate) struct ManPagesArgs {
+    /// The folder, which is there already
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub(crate) folder: PathBuf,
+}
+
 /// A shell that completions are made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Shell {

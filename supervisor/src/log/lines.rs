@@ -1,30 +1,19 @@
-//! The log of `cordond` itself: one event, one line, and no secret in it.
+//! The service's own log as lines: one event, one line, and no secret in it.
 //!
 //! Events carry words of connectors, such as why a sync failed. A line break in one would let a
-//! connector write an event of its own, an escape sequence drive the terminal, a password stay in
-//! the journal for years. So each event passes through here on its way out.
+//! connector write an event of its own, an escape sequence drive the terminal, a password stay in a
+//! file for years. So each event passes through here on its way out.
 
 use std::io::Write;
 
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::{logs, secrets};
+use super::clean;
 
-/// Logs to stderr, as `CORDON_LOG` says.
-pub(crate) fn start() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("CORDON_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(Journal)
-        // Colours would have to be told from those that a connector sent.
-        .with_ansi(false)
-        .init();
-}
+/// Writes to stderr.
+pub(super) struct Lines;
 
-struct Journal;
-
-impl<'a> MakeWriter<'a> for Journal {
+impl<'a> MakeWriter<'a> for Lines {
     type Writer = Event;
 
     fn make_writer(&'a self) -> Event {
@@ -33,7 +22,7 @@ impl<'a> MakeWriter<'a> for Journal {
 }
 
 /// Takes whole events: the formatter writes each at once.
-struct Event;
+pub(super) struct Event;
 
 impl Write for Event {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -49,8 +38,7 @@ impl Write for Event {
 /// An event as its line.
 fn line(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
-    let text = secrets::redact_known(text.strip_suffix('\n').unwrap_or(&text));
-    let mut line = secrets::redact_known(&logs::escape(&text));
+    let mut line = clean(text.strip_suffix('\n').unwrap_or(&text));
     line.push('\n');
     line
 }
@@ -58,6 +46,7 @@ fn line(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secrets;
 
     #[test]
     fn an_event_stays_one_line_whatever_a_connector_says() {
