@@ -20,6 +20,7 @@ mod value;
 pub(crate) use error::ConfigError;
 pub(crate) use isolation::{Isolation, Profile};
 
+use crate::liveness::{Bounds, Rate};
 use crate::schedule::Schedule;
 use crate::secrets::{Fingerprint, SecretError};
 use crate::unit::Rules;
@@ -105,8 +106,21 @@ pub(crate) struct Times {
     pub(crate) sync: Duration,
     /// Neither records nor progress.
     pub(crate) stall: Duration,
+    /// The least that a sync has to do.
+    pub(crate) rate: Option<Rate>,
+    /// From its start to its answer to `Configure`.
+    pub(crate) start: Duration,
+    /// One call before that.
+    pub(crate) call: Duration,
     /// Nothing to do before the process is stopped.
     pub(crate) idle: Duration,
+}
+
+impl Times {
+    /// What a sync is watched by.
+    pub(crate) fn bounds(&self) -> Bounds {
+        Bounds { sync: self.sync, stall: self.stall, rate: self.rate }
+    }
 }
 
 /// Where accepted changes go.

@@ -28,6 +28,7 @@ mod orders;
 mod peer;
 mod problem;
 mod render;
+mod restart;
 mod secret;
 mod status;
 

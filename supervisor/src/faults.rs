@@ -3,7 +3,8 @@
 //! A commit is only proven whole by dying in every gap of it. `CORDON_FAULT=<point>` or
 //! `<point>:<n>` kills the process with SIGKILL at the n-th pass of that point: no destructor runs,
 //! no buffer is flushed, as in a real crash. `block:<point>` or `block:<point>:<n>` blocks the thread
-//! that passes there for ever, as a deadlock would. Honoured under `--dev` alone.
+//! that passes there for ever, as a deadlock would; `<point>:<n>:panic` panics there, which only the
+//! task that passes may notice. Honoured under `--dev` alone.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -46,6 +47,10 @@ pub(crate) fn from_order(order: &str) -> anyhow::Result<Hook> {
         Some(place) => (true, place),
         None => (false, order),
     };
+    let (place, panics) = match place.strip_suffix(":panic") {
+        Some(place) => (place, true),
+        None => (place, false),
+    };
     let (point, pass) = match place.split_once(':') {
         Some((point, pass)) => (point, pass.parse::<u64>()?),
         None => (place, 1),
@@ -62,6 +67,7 @@ pub(crate) fn from_order(order: &str) -> anyhow::Result<Hook> {
             if blocks {
                 block();
             }
+            assert!(!panics, "a drill at {point}");
             let _ = nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL);
         }
     }))

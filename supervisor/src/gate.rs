@@ -21,6 +21,7 @@ use jiff::Timestamp;
 use crate::config::Connector;
 use crate::host::Host;
 use crate::process::Process;
+use crate::reason::Reason;
 use crate::session::{Outcome, Violation, chain};
 use crate::unit::Trigger;
 
@@ -140,7 +141,12 @@ impl<'a> Gate<'a> {
         note(&mut measured, "judge", began.elapsed());
         (self.host.faults)("gate.judged");
         let verdict_json = serde_json::to_string(judged.verdict())?;
-        let findings = judged.verdict().findings.clone();
+        let mut findings = judged.verdict().findings.clone();
+        findings.extend(
+            outcome.extended.map(|told| {
+                cordon_validate::codes::TIME_EXTENDED.finding(Severity::Info, "", told)
+            }),
+        );
         let decision = match judged {
             Judged::Accepted(accepted) => {
                 let acceptance = Acceptance::Policy { verdict_json, findings, measured };
@@ -152,6 +158,7 @@ impl<'a> Gate<'a> {
                 let error = worst(held.verdict());
                 let run = RejectedRun {
                     error,
+                    reason: Some(Reason::Rejected.as_str().to_owned()),
                     digest: Some(digest),
                     verdict_json: Some(verdict_json),
                     findings,
@@ -284,16 +291,18 @@ impl<'a> Gate<'a> {
     pub(crate) async fn fail(
         &self,
         sync: SyncNumber,
+        reason: Reason,
         error: &str,
         process: Option<&Process>,
     ) -> Result<(), GateError> {
-        tracing::warn!(connector = %self.connector.name, %sync, error, "sync failed");
+        let name = &self.connector.name;
+        tracing::warn!(connector = %name, %sync, reason = reason.as_str(), error, "sync failed");
         let failed = FailedRun {
-            error: error.to_owned(),
+            error: reason.tell(error),
+            reason: Some(reason.as_str().to_owned()),
             death: process.and_then(Process::death).map(|death| death.cause.to_string()),
             measured: self.measured(process, 0),
         };
-        let name = &self.connector.name;
         self.host.ledger.fail_run(name, sync, &failed, Timestamp::now()).await?;
         self.tell(sync).await;
         Ok(())
@@ -306,7 +315,10 @@ impl<'a> Gate<'a> {
         violation: &Violation,
         process: Option<&Process>,
     ) -> Result<(), GateError> {
-        tracing::warn!(connector = %self.connector.name, %sync, why = %violation, "sync rejected");
+        let (name, reason) = (&self.connector.name, Reason::from(violation));
+        tracing::warn!(
+            connector = %name, %sync, reason = reason.as_str(), why = %violation, "sync rejected"
+        );
         let finding = Finding {
             code: violation.code.to_owned(),
             severity: Severity::Reject,
@@ -317,13 +329,13 @@ impl<'a> Gate<'a> {
             examples: Vec::new(),
         };
         let run = RejectedRun {
-            error: format!("the connector broke the contract: {violation}"),
+            error: reason.tell(&format!("the connector broke the contract: {violation}")),
+            reason: Some(reason.as_str().to_owned()),
             digest: None,
             verdict_json: None,
             findings: vec![finding],
             measured: self.measured(process, 0),
         };
-        let name = &self.connector.name;
         self.host.ledger.reject_run(name, sync, &run, Timestamp::now()).await?;
         self.tell(sync).await;
         Ok(())

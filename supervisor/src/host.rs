@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::bell::Bell;
+use crate::clock::Past;
 use crate::config::{Config, Connector};
 use crate::faults::Hook;
 use crate::limits;
@@ -27,6 +28,7 @@ use crate::outbox::{Outbox, SinkView};
 use crate::process;
 use crate::runner::{Command, Runner};
 use crate::session::Progress;
+use crate::starts::Starts;
 use crate::unit::Unit;
 use crate::view::{Facts, View};
 
@@ -49,6 +51,8 @@ pub(crate) struct Host {
     pub(crate) isolation: Arc<cordon_sandbox::Host>,
     /// One permit a running sync.
     pub(crate) syncs: Arc<Semaphore>,
+    /// Turns at starting a process.
+    pub(crate) starts: Starts,
     /// Where connectors' private folders are made.
     pub(crate) work_root: PathBuf,
     /// Names this state directory among all on the host.
@@ -173,7 +177,7 @@ impl Host {
         let name = connector.name.clone();
         let facts = open::facts(&self.ledger, &name).await?;
         let runs = self.ledger.runs(&name, 2).await?;
-        let last_start = open::last_start(&runs);
+        let last_start = open::last_start(&runs).map(Past::written);
         let logs = self.loaded().config.daemon.data_dir.join("logs").join(format!("{name}.log"));
         let (commands, orders) = mpsc::channel(limits::COMMANDS);
         let (view, seen) = watch::channel(View {
@@ -187,6 +191,7 @@ impl Host {
             ran: None,
             failing: open::failing(runs.first()),
             last_death: None,
+            start_failed: None,
             logs: Arc::new(Logs::new(logs)),
             secrets: Arc::default(),
             flows: Arc::default(),

@@ -34,8 +34,6 @@ pub(crate) const EGRESS_CONNECTIONS: usize = 256;
 
 /// From a connector's connection to one at its destination.
 pub(crate) const EGRESS_DIAL_TIMEOUT: Duration = Duration::from_secs(10);
-/// From spawn to an answered `Configure`.
-pub(crate) const START_TIMEOUT: Duration = Duration::from_secs(10);
 /// From `SIGTERM` at the supervisor to the end of running syncs; what then still runs is called off
 /// and stays due.
 pub(crate) const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(20);
@@ -45,10 +43,33 @@ pub(crate) const CALL_OFF_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) const START_TURN: Duration = Duration::from_secs(2);
 /// A start that takes longer than this asks for no more patience.
 pub(crate) const RECOVERY_MAX: Duration = Duration::from_secs(30 * 60);
-/// A connector's failures are forgotten after it ran well for so long.
+/// Crashes within this time count together.
 pub(crate) const BREAKER_WINDOW: Duration = Duration::from_secs(600);
 /// How long an open breaker stays open without a person.
 pub(crate) const BREAKER_OPEN: Duration = Duration::from_secs(900);
+/// A connector's failures are forgotten after it ran well for so long.
+pub(crate) const STABLE: Duration = Duration::from_secs(600);
+/// Credentials that the source refused are tried again this slowly: a directory locks accounts.
+pub(crate) const AUTH_RETRY: Duration = Duration::from_secs(300);
+/// Tries after a death of memory, before it is held.
+pub(crate) const MEMORY_RETRIES: u32 = 2;
+/// How long it is held then without a person: the limit will be as it was.
+pub(crate) const MEMORY_HELD: Duration = Duration::from_secs(3_600);
+/// Starts at a time on this host.
+pub(crate) const STARTS_AT_A_TIME: usize = 4;
+/// A start that finds others at it waits a random part of this first.
+pub(crate) const START_SPREAD: Duration = Duration::from_millis(250);
+/// How often a process is looked at for being stopped by a signal.
+pub(crate) const STOPPED_LOOK: Duration = Duration::from_millis(500);
+/// It is ended when it was found stopped so many times in a row: a debugger that attaches stops it
+/// for a moment.
+pub(crate) const STOPPED_LOOKS: u32 = 3;
+/// A connection that says nothing for so long is asked for a sign of life.
+pub(crate) const PING_AFTER: Duration = Duration::from_secs(10);
+/// How long the sign may take.
+pub(crate) const PING_ANSWER: Duration = Duration::from_secs(5);
+/// A restart that somebody waits for: to its turn, and to its end.
+pub(crate) const RESTART_WAIT: Duration = Duration::from_secs(120);
 /// How often the main loop proves that it goes round.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(1);
 /// How often retention and the sweep run.

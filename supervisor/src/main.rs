@@ -6,6 +6,7 @@
 
 mod bell;
 mod check;
+mod clock;
 mod config;
 mod control;
 mod descriptors;
@@ -14,15 +15,18 @@ mod faults;
 mod gate;
 mod host;
 mod limits;
+mod liveness;
 mod log;
 mod logs;
 mod outbox;
 mod process;
+mod reason;
 mod runner;
 mod schedule;
 mod secrets;
 mod service;
 mod session;
+mod starts;
 mod trust;
 mod unit;
 mod view;

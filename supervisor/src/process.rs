@@ -8,24 +8,28 @@ use std::time::{Duration, Instant};
 
 use cordon_model::RecordSchema;
 use cordon_sandbox::{
-    CgroupParent, Death, JailReport, KillReason, Killer, LaunchSpec, Launcher, RunAs, SpawnError,
+    CgroupParent, Death, JailReport, Jailed, KillReason, Killer, LaunchSpec, Launcher, RunAs,
+    SpawnError,
 };
 use cordon_wire::v1::connector_client::ConnectorClient;
-use cordon_wire::{MESSAGE_BYTES_MAX, PROTOCOL, v1};
-use hyper_util::rt::TokioIo;
+use cordon_wire::{PROTOCOL, v1};
 use secrecy::ExposeSecret;
-use tokio::net::UnixStream;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 
 use crate::config;
 use crate::descriptors::{self, DescriptorsError};
 use crate::egress::{self, Flows};
-use crate::limits::START_TIMEOUT;
+use crate::limits::{PING_AFTER, PING_ANSWER, STOPPED_LOOK, STOPPED_LOOKS};
 use crate::logs::Logs;
+use crate::reason::death_in_words;
 use crate::secrets::{self, Held, Redactor, Resolved, SecretError};
 use crate::view::Ran;
+
+mod channel;
+
+use channel::{Hangup, Pings, Terms};
 
 /// Why a connector did not start.
 #[derive(Debug, thiserror::Error)]
@@ -54,11 +58,24 @@ pub(crate) enum StartError {
         source: SpawnError,
     },
     /// It did not answer in time.
-    #[error("no answer within {} of its start", crate::schedule::in_words(*.0))]
-    Timeout(Duration),
+    #[error("no answer to {call} within {}", crate::schedule::in_words(*.within))]
+    Timeout {
+        /// To what.
+        call: &'static str,
+        /// The time that it had.
+        within: Duration,
+    },
     /// It died before it answered.
-    #[error("the connector died before it was ready: {}", .0.cause)]
+    #[error("the connector died before it was ready: {}", death_in_words(.0))]
     Died(Death),
+    /// What came over the channel is no answer.
+    #[error("{call} failed: the connector broke the contract: {why}")]
+    Broken {
+        /// Which call.
+        call: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
     /// It answered with an error.
     #[error("{call} failed: {}", .error.message)]
     Refused {
@@ -92,6 +109,9 @@ pub(crate) struct Announced {
     pub(crate) name: String,
     /// Its version.
     pub(crate) version: String,
+    /// The protocol that was agreed on. It holds as long as the process runs; each start agrees
+    /// anew, and a run has one process.
+    pub(crate) protocol: u32,
     /// What it can report.
     pub(crate) schemas: Vec<RecordSchema>,
 }
@@ -100,6 +120,8 @@ pub(crate) struct Announced {
 #[derive(Clone)]
 pub(crate) struct Process {
     client: ConnectorClient<Channel>,
+    /// Whether its end of the channel was closed by itself.
+    pub(crate) hangup: Hangup,
     killer: Killer,
     death: watch::Receiver<Option<Death>>,
     /// Its process id.
@@ -158,23 +180,22 @@ impl Start<'_> {
         let (told, death) = watch::channel(None);
         let gone = CancellationToken::new();
         egress::serve(&self.connector.name, jailed.take_relays(), &self.flows, &gone);
-        tokio::spawn(async move {
-            let cause = jailed.wait().await;
-            gone.cancel();
-            told.send_replace(Some(cause));
-        });
-        let answer = tokio::time::timeout(START_TIMEOUT, self.handshake(channel, &resolved));
+        tokio::spawn(attend(jailed, gone, told));
+        let times = self.connector.times;
+        let answer = tokio::time::timeout(times.start, self.handshake(channel, &resolved));
         let mut dead = death.clone();
+        let late = |call| StartError::Timeout { call, within: times.start };
         let answered = tokio::select! {
-            answered = answer => answered,
+            answered = answer => answered.unwrap_or_else(|_| Err(late("its start"))),
             _ = dead.wait_for(Option::is_some) => {
                 let cause = death.borrow().clone();
-                return Err(cause.map_or(StartError::Timeout(START_TIMEOUT), StartError::Died));
+                return Err(cause.map_or_else(|| late("its start"), StartError::Died));
             }
         };
         match answered {
-            Ok(Ok((client, announced))) => Ok(Process {
+            Ok((client, announced, hangup)) => Ok(Process {
                 client,
+                hangup,
                 killer,
                 death,
                 pid,
@@ -183,10 +204,15 @@ impl Start<'_> {
                 ready_after: began.elapsed(),
                 redactor: resolved.redactor.clone(),
             }),
-            Ok(Err(error)) => Err(told_by_death(error, &death).await),
-            Err(_) => {
-                killer.kill(KillReason::StartTimeout);
-                Err(StartError::Timeout(START_TIMEOUT))
+            Err(error) => {
+                let reason = match &error {
+                    StartError::Timeout { .. } => KillReason::StartTimeout,
+                    StartError::Broken { .. } | StartError::Schema(_) => KillReason::Protocol,
+                    _ => KillReason::Requested,
+                };
+                let error = told_by_death(error, &death).await;
+                killer.kill(reason);
+                Err(error)
             }
         }
     }
@@ -258,12 +284,9 @@ impl Start<'_> {
         &self,
         channel: Option<std::os::unix::net::UnixStream>,
         resolved: &Resolved,
-    ) -> Result<(ConnectorClient<Channel>, Announced), StartError> {
-        let (mut client, described) = describe(channel, &resolved.redactor).await?;
-        let (min, max) = (described.protocol_min, described.protocol_max);
-        if !(min..=max).contains(&PROTOCOL) {
-            return Err(StartError::Version { min, max });
-        }
+    ) -> Result<(ConnectorClient<Channel>, Announced, Hangup), StartError> {
+        let terms = self.terms(&resolved.redactor);
+        let (mut client, described, hangup) = channel::open(channel, &terms).await?;
         let literals = secrets::literals(&described.configuration_schema, &self.connector.config);
         if !self.dev && !literals.is_empty() {
             return Err(StartError::Literal(literals));
@@ -271,15 +294,17 @@ impl Start<'_> {
         let announced = Announced {
             name: shorten(&described.name),
             version: shorten(&described.version),
+            protocol: PROTOCOL,
             schemas: cordon_wire::describe::schemas_from_wire(&described.schemas)?,
         };
         let configuration = resolved.configuration.expose_secret().to_owned();
-        let request = v1::ConfigureRequest { protocol: PROTOCOL, configuration };
-        client
-            .configure(request)
-            .await
-            .map_err(|status| refused("Configure", &status, &resolved.redactor))?;
-        Ok((client, announced))
+        channel::configure(&mut client, configuration, &terms).await?;
+        Ok((client, announced, hangup))
+    }
+
+    fn terms<'a>(&self, redactor: &'a Redactor) -> Terms<'a> {
+        let pings = Pings { after: PING_AFTER, answer: PING_ANSWER };
+        Terms { pings, call: self.connector.times.call, redactor }
     }
 
     /// Asks a program what it is, and ends it. It gets neither configuration nor secrets.
@@ -292,11 +317,12 @@ impl Start<'_> {
             tokio::spawn(async move { tokio::io::copy(&mut output, &mut tokio::io::sink()).await });
         }
         let channel = jailed.take_channel();
-        let nothing = Redactor::default();
+        let (nothing, within) = (Redactor::default(), self.connector.times.start);
+        let terms = self.terms(&nothing);
         let described = tokio::select! {
-            described = describe(channel, &nothing) => described.map(|(_, described)| described),
+            opened = channel::open(channel, &terms) => opened.map(|(_, described, _)| described),
             death = jailed.wait() => Err(StartError::Died(death)),
-            () = tokio::time::sleep(START_TIMEOUT) => Err(StartError::Timeout(START_TIMEOUT)),
+            () = tokio::time::sleep(within) => Err(StartError::Timeout { call: "its start", within }),
         };
         jailed.killer().kill(KillReason::Requested);
         jailed.wait().await;
@@ -304,53 +330,27 @@ impl Start<'_> {
     }
 }
 
-/// An answer that is an error, in words without secrets.
-fn refused(call: &'static str, status: &tonic::Status, redactor: &Redactor) -> StartError {
-    let clean = |text: &str| redactor.text(text);
-    let error = cordon_wire::error::error_from_status_cleaned(status, clean);
-    let answered = crate::session::carries_error(status);
-    StartError::Refused { call, error: Box::new(error), answered }
-}
-
-async fn describe(
-    channel: Option<std::os::unix::net::UnixStream>,
-    redactor: &Redactor,
-) -> Result<(ConnectorClient<Channel>, v1::DescribeResponse), StartError> {
-    let channel = connect(channel).await.map_err(|error| {
-        let message = redactor.text(&crate::session::chain(&*error));
-        let kind = v1::ErrorKind::Bug.into();
-        let error = Box::new(v1::Error { kind, message, ..Default::default() });
-        StartError::Refused { call: "connect", error, answered: false }
-    })?;
-    let mut client = ConnectorClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
-    let described = client
-        .describe(v1::DescribeRequest {})
-        .await
-        .map_err(|status| refused("Describe", &status, redactor))?;
-    Ok((client, described.into_inner()))
-}
-
-/// One HTTP/2 connection over the inherited socket; there is nothing to dial again when it breaks.
-async fn connect(
-    channel: Option<std::os::unix::net::UnixStream>,
-) -> Result<Channel, Box<dyn std::error::Error + Send + Sync>> {
-    let stream = channel.ok_or("the channel was taken already")?;
-    stream.set_nonblocking(true)?;
-    let mut stream = Some(UnixStream::from_std(stream)?);
-    let connector = tower::service_fn(move |_: http::Uri| {
-        let stream = stream.take().ok_or_else(|| std::io::Error::other("the channel is closed"));
-        async move { stream.map(TokioIo::new) }
-    });
-    let channel = Endpoint::from_static("http://connector.invalid")
-        // Ten million grants pass here; small windows would cost a round trip every 64 KiB.
-        .initial_stream_window_size(4 * 1024 * 1024)
-        .initial_connection_window_size(8 * 1024 * 1024)
-        .http2_keep_alive_interval(Duration::from_secs(10))
-        .keep_alive_timeout(Duration::from_secs(30))
-        .keep_alive_while_idle(true)
-        .connect_with_connector(connector)
-        .await?;
-    Ok(channel)
+/// Stays with a process until it is gone. A process that is stopped runs no line of its own and dies
+/// of nothing, so somebody has to look.
+async fn attend(mut jailed: Jailed, gone: CancellationToken, told: watch::Sender<Option<Death>>) {
+    let mut looks = tokio::time::interval(STOPPED_LOOK);
+    looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut stopped = 0;
+    loop {
+        tokio::select! {
+            death = jailed.wait() => {
+                gone.cancel();
+                told.send_replace(Some(death));
+                return;
+            }
+            _ = looks.tick() => {
+                stopped = if jailed.is_stopped() { stopped + 1 } else { 0 };
+                if stopped >= STOPPED_LOOKS {
+                    jailed.killer().kill(KillReason::Stopped);
+                }
+            }
+        }
+    }
 }
 
 fn shorten(text: &str) -> String {
@@ -358,9 +358,14 @@ fn shorten(text: &str) -> String {
 }
 
 async fn told_by_death(error: StartError, death: &watch::Receiver<Option<Death>>) -> StartError {
-    // One that gave its reasons ends when it is hung up on; that is not what went wrong.
-    let plain = matches!(&error, StartError::Refused { error, answered: false, .. }
-        if matches!(error.kind(), v1::ErrorKind::Bug | v1::ErrorKind::Unavailable));
+    let plain = match &error {
+        StartError::Broken { .. } => true,
+        // One that gave its reasons ends when it is hung up on; that is not what went wrong.
+        StartError::Refused { error, answered: false, .. } => {
+            matches!(error.kind(), v1::ErrorKind::Bug | v1::ErrorKind::Unavailable)
+        }
+        _ => false,
+    };
     match if plain { wait_for(death.clone()).await } else { None } {
         Some(cause) => StartError::Died(cause),
         None => error,

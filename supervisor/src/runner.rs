@@ -2,34 +2,34 @@
 //!
 //! The task holds at most one job, a start or a sync, and lives through everything that the job may
 //! do. Orders are taken between two polls of the job, so a pause is obeyed at once, whatever the
-//! connector is busy with.
+//! connector is busy with. A panic in it, ours or of what it calls, ends what this connector was at
+//! and nothing of another: see [`rescue`].
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use cordon_model::SyncNumber;
 use cordon_sandbox::{KillReason, Killer};
-use cordon_wire::v1;
 use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::Past;
 use crate::config::Connector;
 use crate::gate::{Decision, Gate};
 use crate::host::Host;
 use crate::process::{Process, StartError};
+use crate::reason::{Class, Reason, death_in_words};
 use crate::session::{Progress, SessionError};
-use crate::unit::{self, Effect, Event, Failure, Phase, Trigger, Unit};
+use crate::unit::{self, Effect, Event, Failure, Hold, Phase, Trigger, Unit};
 use crate::view::View;
 
 mod job;
+mod rescue;
+mod waits;
 
 use job::{Done, End, Errand, Fault, Job, Outlets};
-
-/// A wait is cut into pieces of this length, so that a clock that was set is noticed.
-const LONGEST_SLEEP: Duration = Duration::from_secs(30);
-/// Credentials that the source refused are tried again this slowly.
-const AUTH_RETRY: Duration = Duration::from_secs(300);
+use waits::after;
 
 /// What an operator, or the host, tells a connector's task.
 #[derive(Debug)]
@@ -63,7 +63,8 @@ pub(crate) struct Runner {
     spawned: watch::Receiver<Option<Killer>>,
     permit: Option<OwnedSemaphorePermit>,
     attempt: Option<SyncNumber>,
-    last_start: Option<Timestamp>,
+    begun: Arc<Mutex<Option<SyncNumber>>>,
+    last_start: Option<Past>,
     idle_since: Instant,
     wake: Option<Duration>,
     closing: bool,
@@ -77,7 +78,7 @@ impl Runner {
         commands: mpsc::Receiver<Command>,
         view: watch::Sender<View>,
         progress: watch::Sender<Option<(SyncNumber, Progress)>>,
-        last_start: Option<Timestamp>,
+        last_start: Option<Past>,
     ) -> Self {
         let unit = Unit::new(as_unit(&view.borrow().wanted));
         Self {
@@ -94,6 +95,7 @@ impl Runner {
             spawned: watch::channel(None).1,
             permit: None,
             attempt: None,
+            begun: Arc::default(),
             last_start,
             idle_since: Instant::now(),
             wake: None,
@@ -102,11 +104,11 @@ impl Runner {
     }
 
     /// Runs until told to shut down and everything of it is gone.
-    pub(crate) async fn run(mut self) {
+    async fn live(&mut self) {
         self.show();
         while !(self.closing && self.process.is_none() && self.job.is_none()) {
             if let Some(event) = self.next().await {
-                self.take(event);
+                self.take(event).await;
             }
             self.show();
         }
@@ -160,7 +162,8 @@ impl Runner {
     }
 
     /// Notes an event and does what follows.
-    fn take(&mut self, event: Event) {
+    async fn take(&mut self, event: Event) {
+        let held = self.unit.hold;
         let mut next = Some(event);
         while let Some(event) = next.take() {
             let (unit, effects) =
@@ -177,23 +180,62 @@ impl Runner {
         if self.job.is_none() {
             self.permit = None;
         }
+        if self.unit.hold != held {
+            self.tell_hold().await;
+        }
+    }
+
+    /// Says loudly that a connector waits for a person; waits that end soon by themselves are shown
+    /// and not told.
+    async fn tell_hold(&mut self) {
+        let word = match self.unit.hold {
+            Some(Hold::CrashLoop { .. }) => "crash-loop",
+            Some(Hold::OutOfMemory { .. }) => "out-of-memory",
+            Some(Hold::Misconfigured) => "misconfigured",
+            Some(Hold::BackingOff { .. })
+                if self.unit.failed.map(Reason::class) == Some(Class::Credentials) =>
+            {
+                "credentials-refused"
+            }
+            Some(Hold::BackingOff { .. }) | None => return,
+        };
+        self.show();
+        let reason = self.unit.failed.map(Reason::as_str).unwrap_or_default();
+        let detail = self.view.borrow().runtime_detail();
+        let name = &self.connector.name;
+        tracing::error!(connector = %name, hold = word, reason, detail, "a connector needs a person");
+        let body = serde_json::json!({ "hold": word, "reason": reason, "detail": detail });
+        self.note("connector.held", body).await;
+    }
+
+    /// Adds to the evidence what no table has a row for.
+    async fn note(&mut self, kind: &str, body: serde_json::Value) {
+        let name = &self.connector.name;
+        let now = Timestamp::now();
+        let told = self.host.ledger.append_event(kind, Some(name), "cordond", body, now).await;
+        match told {
+            Ok(_) => self.host.bell.ring(),
+            Err(error) => tracing::error!(connector = %name, kind, %error, "was not written down"),
+        }
     }
 
     fn apply(&mut self, effect: Effect) {
         match effect {
-            Effect::Launch => {
-                let errand = self.errand(self.unit.due.unwrap_or(Trigger::Schedule));
+            Effect::Launch(_) => {
+                let errand = self.errand(self.unit.due);
                 let (on_spawn, spawned) = watch::channel(None);
                 self.spawned = spawned;
                 let outlets = self.outlets();
-                self.last_start = Some(Timestamp::now());
+                if self.unit.due.is_some() {
+                    self.last_start = Some(Past::now());
+                }
                 self.job = Some(Box::pin(errand.start(outlets, on_spawn)));
             }
             Effect::Sync(trigger) => {
                 // `unit` syncs only a process that is up.
                 let Some(process) = self.process.clone() else { return };
-                let errand = self.errand(trigger);
-                self.last_start = Some(Timestamp::now());
+                let errand = self.errand(Some(trigger));
+                self.last_start = Some(Past::now());
                 self.job = Some(Box::pin(errand.sync(process, self.progress.clone())));
             }
             Effect::WakeAt(at) => self.wake = Some(at),
@@ -219,7 +261,7 @@ impl Runner {
         }
     }
 
-    fn errand(&mut self, trigger: Trigger) -> Errand {
+    fn errand(&mut self, trigger: Option<Trigger>) -> Errand {
         self.cancel = CancellationToken::new();
         Errand {
             host: self.host.clone(),
@@ -228,12 +270,14 @@ impl Runner {
             cancel: self.cancel.clone(),
             permit: self.permit.take(),
             sync: self.attempt.take(),
+            begun: self.begun.clone(),
         }
     }
 
     async fn finished(&mut self, done: Done) -> Option<Event> {
         self.job = None;
         self.idle_since = Instant::now();
+        let start = self.unit.start;
         match done.end {
             End::Ready(process) => {
                 self.attempt = done.sync;
@@ -242,133 +286,111 @@ impl Runner {
                 if self.cancel.is_cancelled() {
                     self.give_up(done.sync, &Fault::CalledOff).await;
                 }
-                Some(Event::Ready)
+                Some(Event::Ready { start })
             }
             End::Decided(decision) => {
+                self.close_run();
                 self.view.send_modify(|view| view.failing = None);
                 Some(match decision {
-                    Decision::Committed | Decision::Quarantined => Event::SyncDone,
+                    Decision::Committed | Decision::Quarantined => Event::SyncDone { start },
                     Decision::Rejected => {
-                        self.fails("SyncRejected");
-                        let failure = Failure::Source { retry_after: None };
-                        Event::Failed { failure, alive: true, roll: fastrand::f64() }
+                        self.fails(Reason::Rejected);
+                        let failure = Failure { reason: Reason::Rejected, retry_after: None };
+                        Event::Failed { start, failure, alive: true, roll: fastrand::f64() }
                     }
                 })
             }
             End::Failed(fault) => {
+                self.remember_death(&fault);
                 self.give_up(done.sync, &fault).await;
-                let (failure, alive) = classify(&fault);
-                let alive = alive && self.process.as_ref().is_some_and(|it| it.death().is_none());
-                Some(Event::Failed { failure, alive, roll: fastrand::f64() })
+                self.close_run();
+                let alive = fault.leaves_it_alive()
+                    && self.process.as_ref().is_some_and(|it| it.death().is_none());
+                let failure = fault.failure();
+                Some(Event::Failed { start, failure, alive, roll: fastrand::f64() })
             }
         }
     }
 
-    /// Writes down that a sync came to nothing.
+    /// Nothing is left open that a panic would have to close.
+    fn close_run(&self) {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    /// Keeps how a process died that nobody buries, because it never became one.
+    fn remember_death(&self, fault: &Fault) {
+        let words = match fault {
+            Fault::Start(StartError::Died(death)) | Fault::Session(SessionError::Died(death)) => {
+                death_in_words(death)
+            }
+            fault => fault.to_string(),
+        };
+        let words = self.view.borrow().secrets.redactor().text(&words);
+        self.view.send_modify(|view| view.last_death = Some(words));
+    }
+
+    /// Writes down that a start or a sync came to nothing.
     async fn give_up(&mut self, sync: Option<SyncNumber>, fault: &Fault) {
         self.attempt = None;
-        if !matches!(fault, Fault::CalledOff | Fault::Session(SessionError::Cancelled)) {
-            self.fails(one_word(fault));
-        }
-        let Some(sync) = sync else {
-            tracing::error!(connector = %self.connector.name, error = %fault, "a sync could not begin");
-            return;
-        };
-        let gate = Gate::new(&self.host, &self.connector);
         let redactor = self.view.borrow().secrets.redactor();
+        let (reason, happened) = (fault.failure().reason, redactor.text(&fault.to_string()));
+        if let Fault::Start(_) = fault {
+            let told = (self.unit.start, reason.tell(&happened));
+            self.view.send_modify(|view| view.start_failed = Some(told));
+        }
+        if reason.class() != Class::Order {
+            self.fails(reason);
+        }
+        let Some(sync) = sync else { return self.no_sync(reason, &happened).await };
+        let gate = Gate::new(&self.host, &self.connector);
         let noted = match fault {
             Fault::Session(SessionError::Protocol(violation)) => {
                 gate.reject(sync, &violation.cleaned(&redactor), self.process.as_ref()).await
             }
-            fault => {
-                let error = redactor.text(&fault.to_string());
-                gate.fail(sync, &error, self.process.as_ref()).await
-            }
+            _ => gate.fail(sync, reason, &happened, self.process.as_ref()).await,
         };
         if let Err(error) = noted {
             tracing::error!(connector = %self.connector.name, %sync, %error, "a failed sync was not noted");
         }
     }
 
-    fn fails(&self, why: &str) {
+    /// A start that no sync waited for, or a sync that never got a number.
+    async fn no_sync(&mut self, reason: Reason, error: &str) {
+        if reason.class() == Class::Order {
+            return;
+        }
+        let (name, reason) = (&self.connector.name, reason.as_str());
+        tracing::error!(connector = %name, reason, error, "a start, or the begin of a sync, failed");
+        let body = serde_json::json!({ "reason": reason, "error": error });
+        self.note("connector.start-failed", body).await;
+    }
+
+    fn fails(&self, why: Reason) {
         self.view.send_modify(|view| {
             let since = view.failing.as_ref().map_or_else(Timestamp::now, |(since, _)| *since);
-            view.failing = Some((since, why.to_owned()));
+            view.failing = Some((since, why.as_str().to_owned()));
         });
     }
 
     fn buried(&mut self) -> Event {
+        let mut reason = Reason::Requested;
         if let Some(death) = self.process.take().and_then(|process| process.death()) {
-            self.view.send_modify(|view| view.last_death = Some(death.cause.to_string()));
+            reason = (&death.cause).into();
+            if reason.class() != Class::Order {
+                let words = death_in_words(&death);
+                tracing::info!(
+                    connector = %self.connector.name, reason = reason.as_str(), words, "a process ended"
+                );
+                self.view.send_modify(|view| view.last_death = Some(words));
+            }
         }
-        Event::Gone { roll: fastrand::f64() }
-    }
-
-    fn due(&mut self) -> Option<Event> {
-        // The wait was cut short, or the clock was set: look again.
-        let next = self.connector.schedule.next(self.last_start, Timestamp::now())?;
-        (next <= Timestamp::now()).then_some(Event::Due(Trigger::Schedule))
-    }
-
-    fn until_due(&self) -> Option<Duration> {
-        let quiet = self.unit.due.is_none() && !matches!(self.unit.phase, Phase::Syncing(_));
-        if !quiet || self.unit.wanted != unit::Wanted::Run || self.closing {
-            return None;
-        }
-        let next = self.connector.schedule.next(self.last_start, Timestamp::now())?;
-        Some(until(next))
-    }
-
-    fn until_idle(&self) -> Option<Duration> {
-        let idle = self.unit.phase == Phase::Up && self.job.is_none();
-        idle.then(|| self.connector.times.idle.saturating_sub(self.idle_since.elapsed()))
-    }
-
-    fn idle_too_long(&self) -> Option<Event> {
-        // The wait was cut short: look again.
-        self.until_idle().is_some_and(|left| left.is_zero()).then_some(Event::IdleTooLong)
-    }
-
-    fn until_pause_ends(&self) -> Option<Duration> {
-        match &self.view.borrow().wanted {
-            cordon_ledger::Wanted::Paused { until: Some(end), .. } => Some(until(*end)),
-            _ => None,
-        }
-    }
-
-    async fn end_pause(&mut self) -> Option<Event> {
-        let over = match &self.view.borrow().wanted {
-            cordon_ledger::Wanted::Paused { until: Some(end), .. } => *end <= Timestamp::now(),
-            _ => false,
-        };
-        if !over {
-            return None;
-        }
-        let wanted = cordon_ledger::Wanted::Run;
-        let told = self
-            .host
-            .ledger
-            .set_wanted(
-                &self.connector.name,
-                wanted.clone(),
-                "cordond",
-                "the pause ended",
-                Timestamp::now(),
-            )
-            .await;
-        if let Err(error) = told {
-            tracing::error!(connector = %self.connector.name, %error, "a pause could not be ended");
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            return None;
-        }
-        self.host.bell.ring();
-        self.command(Command::Wanted(wanted))
+        Event::Gone { start: self.unit.start, reason, roll: fastrand::f64() }
     }
 
     /// Lets others see how it stands.
     fn show(&self) {
         let next = match self.unit.wanted {
-            unit::Wanted::Run => self.connector.schedule.next(self.last_start, Timestamp::now()),
+            unit::Wanted::Run => self.next_sync(),
             unit::Wanted::Paused | unit::Wanted::Stopped => None,
         };
         let now = self.epoch.elapsed();
@@ -390,89 +412,6 @@ fn as_unit(wanted: &cordon_ledger::Wanted) -> unit::Wanted {
         cordon_ledger::Wanted::Run => unit::Wanted::Run,
         cordon_ledger::Wanted::Stopped => unit::Wanted::Stopped,
         cordon_ledger::Wanted::Paused { .. } => unit::Wanted::Paused,
-    }
-}
-
-/// What a fault says about the next try, and whether the process may still be of use.
-fn classify(fault: &Fault) -> (Failure, bool) {
-    match fault {
-        Fault::CalledOff => (Failure::Source { retry_after: None }, false),
-        Fault::Gate(_) => (Failure::Source { retry_after: None }, true),
-        Fault::Start(StartError::Refused { error, .. }) => (by_kind(error), false),
-        // Nothing is wrong with the connector: the keeper of its secret is away, or this process
-        // has its hands full.
-        Fault::Start(StartError::Secret(_) | StartError::Descriptors(_)) => {
-            (Failure::Source { retry_after: None }, false)
-        }
-        Fault::Start(StartError::User(_) | StartError::Version { .. } | StartError::Literal(_)) => {
-            (Failure::Config, false)
-        }
-        Fault::Start(_) => (Failure::Crash, false),
-        Fault::Session(error) => match error {
-            SessionError::Source(error) => {
-                let failure = by_kind(error);
-                (failure, failure != Failure::Crash)
-            }
-            SessionError::Stage(_) | SessionError::StagingLost => {
-                (Failure::Source { retry_after: None }, true)
-            }
-            SessionError::Protocol(_)
-            | SessionError::Died(_)
-            | SessionError::Stalled(_)
-            | SessionError::TimedOut(_)
-            | SessionError::Cancelled => (Failure::Crash, false),
-        },
-    }
-}
-
-fn by_kind(error: &v1::Error) -> Failure {
-    let asked = (error.retry_after_ms > 0).then(|| {
-        // A source may ask for patience, not for ever.
-        Duration::from_millis(error.retry_after_ms).min(Duration::from_secs(24 * 3_600))
-    });
-    match error.kind() {
-        v1::ErrorKind::BadConfig => Failure::Config,
-        v1::ErrorKind::Auth => Failure::Source { retry_after: Some(AUTH_RETRY) },
-        v1::ErrorKind::RateLimited | v1::ErrorKind::Unavailable | v1::ErrorKind::Incomplete => {
-            Failure::Source { retry_after: asked }
-        }
-        v1::ErrorKind::Bug | v1::ErrorKind::Unspecified => Failure::Crash,
-    }
-}
-
-/// A fault as a reason in CamelCase.
-fn one_word(fault: &Fault) -> &'static str {
-    match fault {
-        Fault::CalledOff => "CalledOff",
-        Fault::Gate(_) => "NoVerdict",
-        Fault::Start(StartError::Died(_)) => "ConnectorDied",
-        Fault::Start(StartError::Secret(_)) => "SecretUnavailable",
-        Fault::Start(StartError::Literal(_)) => "SecretInConfiguration",
-        Fault::Start(_) => "StartFailed",
-        Fault::Session(SessionError::Protocol(_)) => "ContractBroken",
-        Fault::Session(SessionError::Source(error)) => match error.kind() {
-            v1::ErrorKind::Auth => "CredentialsRefused",
-            v1::ErrorKind::RateLimited => "RateLimited",
-            v1::ErrorKind::Unavailable => "SourceUnavailable",
-            v1::ErrorKind::Incomplete => "SourceIncomplete",
-            v1::ErrorKind::BadConfig => "BadConfiguration",
-            v1::ErrorKind::Bug | v1::ErrorKind::Unspecified => "ConnectorFailed",
-        },
-        Fault::Session(SessionError::Died(_)) => "ConnectorDied",
-        Fault::Session(SessionError::Stalled(_)) => "ConnectorStalled",
-        Fault::Session(SessionError::TimedOut(_)) => "SyncTimedOut",
-        Fault::Session(_) => "StagingFailed",
-    }
-}
-
-fn until(time: Timestamp) -> Duration {
-    Duration::try_from(time.duration_since(Timestamp::now())).unwrap_or_default()
-}
-
-async fn after(wait: Option<Duration>) {
-    match wait {
-        Some(wait) => tokio::time::sleep(wait.min(LONGEST_SLEEP)).await,
-        None => std::future::pending().await,
     }
 }
 

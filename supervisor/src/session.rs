@@ -1,8 +1,10 @@
 //! One sync: untrusted messages in, a staged candidate out.
 //!
 //! The stream is read here and nowhere else. [`protocol`] measures each message and decides what it
-//! means; this file moves what passed to the thread that stages it, and watches the clock. A session
-//! that ends in any other way than with a staged candidate leaves nothing behind.
+//! means; this file moves what passed to the thread that stages it, and counts the work that
+//! [`liveness`] watches. A session that ends in any other way than with a staged candidate leaves
+//! nothing behind. What a cancelled session's connector still writes is read by nobody: each session
+//! has a stream of its own.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +19,9 @@ use tonic::Status;
 use crate::config::Times;
 use crate::faults::Hook;
 use crate::limits;
+use crate::liveness::{self, Late, Work as Counted};
 use crate::process::Process;
+use crate::reason::death_in_words;
 use crate::secrets::Redactor;
 
 mod protocol;
@@ -35,14 +39,19 @@ pub(crate) enum SessionError {
     #[error("{}", source_words(.0))]
     Source(Box<v1::Error>),
     /// The process died.
-    #[error("the connector died: {}", .0.cause)]
+    #[error("the connector died: {}", death_in_words(.0))]
     Died(Death),
-    /// Neither records nor progress came.
-    #[error("no record and no progress for {}", crate::schedule::in_words(*.0))]
-    Stalled(Duration),
-    /// It took too long.
-    #[error("not finished after {}", crate::schedule::in_words(*.0))]
-    TimedOut(Duration),
+    /// It did not get further, not fast enough, or not to its end.
+    #[error("{late}{}", extension(.extended.as_deref()))]
+    Late {
+        /// What it is late with.
+        late: Late,
+        /// That it got more time, and why.
+        extended: Option<String>,
+    },
+    /// Its end of the channel gave no sign of life.
+    #[error("it gave no sign of life on its channel for {}", crate::schedule::in_words(*.0))]
+    Unresponsive(Duration),
     /// It was called off.
     #[error("called off")]
     Cancelled,
@@ -52,6 +61,10 @@ pub(crate) enum SessionError {
     /// The staging thread ended without a word.
     #[error("the staging thread panicked")]
     StagingLost,
+}
+
+fn extension(extended: Option<&str>) -> String {
+    extended.map(|told| format!(" ({told})")).unwrap_or_default()
 }
 
 fn source_words(error: &v1::Error) -> String {
@@ -117,6 +130,8 @@ pub(crate) struct Outcome {
     pub(crate) staged: Staged,
     /// Records that arrived.
     pub(crate) records: u64,
+    /// That it got more time than configured, and why.
+    pub(crate) extended: Option<String>,
 }
 
 /// What the staging thread is told.
@@ -135,11 +150,13 @@ impl Session {
         last_good: Option<Snapshot>,
     ) -> Result<Outcome, SessionError> {
         let (work, staged) = stage_on_thread(staging, last_good);
-        let deadline = tokio::time::sleep(self.times.sync);
+        let counted = Counted::default();
         tokio::select! {
-            read = self.read(process, work, staged) => read,
+            read = self.read(process, work, staged, &counted) => read,
             () = self.cancel.cancelled() => Err(SessionError::Cancelled),
-            () = deadline => Err(SessionError::TimedOut(self.times.sync)),
+            late = liveness::watch(self.times.bounds(), &counted, process) => {
+                Err(SessionError::Late { late, extended: counted.extended() })
+            }
         }
     }
 
@@ -148,6 +165,7 @@ impl Session {
         process: &Process,
         work: mpsc::Sender<Work>,
         mut staged: oneshot::Receiver<Result<Staged, StageError>>,
+        counted: &Counted,
     ) -> Result<Outcome, SessionError> {
         let request = v1::SyncRequest {
             sync: self.sync.0,
@@ -155,8 +173,7 @@ impl Session {
             checkpoint: Vec::new(),
         };
         let mut client = process.client();
-        let stream = self.in_time(client.sync(request)).await?;
-        let mut stream = match stream {
+        let mut stream = match client.sync(request).await {
             Ok(stream) => stream.into_inner(),
             Err(status) => return Err(self.died_or(process, status).await),
         };
@@ -164,23 +181,14 @@ impl Session {
         let mut protocol = Protocol::new(self.records_max, self.redactor.clone());
         let mut progress = Progress { phase: "reading".into(), ..Progress::default() };
         let mut last_shown = Instant::now();
-        let mut alive = tokio::time::Instant::now();
         loop {
-            let message = tokio::select! {
-                message = stream.message() => message,
-                () = tokio::time::sleep_until(alive + self.times.stall) => {
-                    return Err(SessionError::Stalled(self.times.stall));
-                }
-            };
-            let message = match message {
+            let message = match stream.message().await {
                 Ok(Some(message)) => message,
                 Ok(None) => return Err(self.ended_early(process, &protocol).await),
                 Err(status) => return Err(self.died_or(process, status).await),
             };
             let step = protocol.take(message)?;
-            if step.is_progress() {
-                alive = tokio::time::Instant::now();
-            }
+            counted.note(protocol.work());
             let order = match step {
                 Step::BeginScope { scope, name } => Work::BeginScope { scope, name },
                 Step::Append(batch) => {
@@ -188,7 +196,7 @@ impl Session {
                     progress.records += batch.records() as u64;
                     Work::Append(batch)
                 }
-                Step::Progress { done, total, phase, .. } => {
+                Step::Progress { done, total, phase } => {
                     (progress.done, progress.total) = (done, total);
                     if !phase.is_empty() {
                         progress.phase = phase;
@@ -198,15 +206,16 @@ impl Session {
                 }
                 Step::Nothing => continue,
                 Step::End(reports) => {
-                    return self.finish(work, staged, reports, progress).await;
+                    return self.finish(work, staged, reports, progress, counted).await;
                 }
             };
-            let handed_over = Instant::now();
+            // Waiting for the staging thread is not the connector's silence; a flood of batches
+            // that hold nothing is.
+            counted.wait_for_us(matches!(&order, Work::Append(batch) if batch.records() > 0));
             if work.send(order).await.is_err() {
                 return Err(stage_failure((&mut staged).await));
             }
-            // Waiting for the staging thread is not the connector's silence.
-            alive += handed_over.elapsed();
+            counted.wait_for_us(false);
             if last_shown.elapsed() > Duration::from_millis(100) {
                 last_shown = Instant::now();
                 self.progress.send_replace(Some((self.sync, progress.clone())));
@@ -220,7 +229,9 @@ impl Session {
         mut staged: oneshot::Receiver<Result<Staged, StageError>>,
         reports: Vec<ScopeReport>,
         mut progress: Progress,
+        counted: &Counted,
     ) -> Result<Outcome, SessionError> {
+        counted.wait_for_us(true);
         (self.faults)("session.stream-ended");
         let records = progress.records;
         progress.phase = "staging".into();
@@ -229,15 +240,9 @@ impl Session {
             return Err(stage_failure((&mut staged).await));
         }
         match staged.await {
-            Ok(Ok(staged)) => Ok(Outcome { staged, records }),
+            Ok(Ok(staged)) => Ok(Outcome { staged, records, extended: counted.extended() }),
             failed => Err(stage_failure(failed)),
         }
-    }
-
-    async fn in_time<T>(&self, call: impl Future<Output = T>) -> Result<T, SessionError> {
-        tokio::time::timeout(self.times.stall, call)
-            .await
-            .map_err(|_| SessionError::Stalled(self.times.stall))
     }
 
     /// A stream that ends without `SyncEnd`: the process died, or it broke the contract.
@@ -261,6 +266,9 @@ impl Session {
     fn blame(&self, process: &Process, status: &Status) -> SessionError {
         if let Some(death) = process.death() {
             return SessionError::Died(death);
+        }
+        if process.hangup.is_silence(status) {
+            return SessionError::Unresponsive(limits::PING_ANSWER);
         }
         if let Some(violation) = Violation::of_status(status) {
             return SessionError::Protocol(violation);

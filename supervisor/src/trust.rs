@@ -67,6 +67,9 @@ pub(crate) struct Trusted {
     pub(crate) since: Option<Timestamp>,
 }
 
+/// Clocks of two supervisors on one state directory differ by less.
+const CLOCK_SKEW_MAX: Duration = Duration::from_secs(300);
+
 /// Weighs the facts. The worst decides; the others stay visible as reasons.
 pub(crate) fn weigh(facts: &Facts, now: Timestamp) -> Trusted {
     let mut found: Vec<(Trust, String, Option<Timestamp>)> = Vec::new();
@@ -80,7 +83,11 @@ pub(crate) fn weigh(facts: &Facts, now: Timestamp) -> Trusted {
         None => found.push((Trust::Unproven, "NoSnapshot".into(), None)),
         Some(taken_at) => {
             let stale_at = taken_at.checked_add(facts.freshness).unwrap_or(Timestamp::MAX);
-            if now > stale_at {
+            let ahead = Duration::try_from(taken_at.duration_since(now)).unwrap_or_default();
+            if ahead > CLOCK_SKEW_MAX {
+                // The clock was set back: how old it is, nobody can tell.
+                found.push((Trust::Stale, "TakenInTheFuture".into(), None));
+            } else if now > stale_at {
                 found.push((Trust::Stale, "OlderThanObjective".into(), Some(stale_at)));
             }
             if facts.released {
@@ -140,6 +147,13 @@ mod tests {
             check(|facts| facts.failing_since = Some((at(11), "ConnectorDied".into()))),
             "failing ConnectorDied"
         );
+    }
+
+    #[test]
+    fn data_from_the_future_is_not_taken_for_fresh() {
+        assert_eq!(check(|facts| facts.taken_at = Some(at(13))), "stale TakenInTheFuture");
+        let soon = at(12).checked_add(CLOCK_SKEW_MAX).unwrap();
+        assert_eq!(check(|facts| facts.taken_at = Some(soon)), "trusted ");
     }
 
     #[test]

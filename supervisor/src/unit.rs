@@ -5,14 +5,15 @@
 //! all take one path: whatever happened is noted, then [`settle`] steers towards what is wanted, so
 //! an order that comes twice, or crosses a death, ends in the same place.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 mod backoff;
+mod record;
 
 pub(crate) use backoff::Backoff;
+use record::Record;
 
-use crate::limits::{BREAKER_OPEN, BREAKER_WINDOW};
+use crate::reason::Reason;
 
 /// What an operator wants of a connector. Survives restarts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,16 +48,18 @@ impl Trigger {
     }
 }
 
-/// What a failure says about the next try.
+/// A start or a sync that came to nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Failure {
-    /// Died, hung or broke the contract: try again, later and later.
-    Crash,
-    /// The source is away, or asked to wait at least so long.
-    Source { retry_after: Option<Duration> },
-    /// Nothing changes until the configuration does.
-    Config,
+pub(crate) struct Failure {
+    /// Why.
+    pub(crate) reason: Reason,
+    /// The source asked to be left alone so long, at least.
+    pub(crate) retry_after: Option<Duration>,
 }
+
+/// Numbers the starts of one connector, so that what is told of one is not taken for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) struct StartNumber(pub(crate) u64);
 
 /// Where the process is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,26 +81,40 @@ pub(crate) enum Phase {
 pub(crate) enum Hold {
     /// Waiting before the next try.
     BackingOff { until: Duration },
-    /// Failed too often; opens again by itself at `until`, or by a person.
+    /// Failed too often; one try at `until`, or by a person.
     CrashLoop { until: Duration },
+    /// Died of its memory limit again and again; one try at `until`, or by a person.
+    OutOfMemory { until: Duration },
     /// Only another configuration, or a person, can help.
     Misconfigured,
 }
 
-/// What happened. `at` is a monotonic time; it never runs backwards.
+impl Hold {
+    fn until(self) -> Option<Duration> {
+        match self {
+            Self::BackingOff { until }
+            | Self::CrashLoop { until }
+            | Self::OutOfMemory { until } => Some(until),
+            Self::Misconfigured => None,
+        }
+    }
+}
+
+/// What happened. `at` is a monotonic time; it never runs backwards. What is told of a process names
+/// its start, and is not heard when another was started since.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Event {
     /// A sync is due.
     Due(Trigger),
     /// The process answered `Configure`.
-    Ready,
-    /// The sync came to a verdict.
-    SyncDone,
+    Ready { start: StartNumber },
+    /// The sync came to a verdict; a quarantine is one.
+    SyncDone { start: StartNumber },
     /// Start or sync failed; `alive` says whether the process is still of use. `roll` is the dice,
     /// 0 to 1.
-    Failed { failure: Failure, alive: bool, roll: f64 },
+    Failed { start: StartNumber, failure: Failure, alive: bool, roll: f64 },
     /// The process and all its children are gone.
-    Gone { roll: f64 },
+    Gone { start: StartNumber, reason: Reason, roll: f64 },
     /// What is wanted has changed.
     Wanted(Wanted),
     /// An operator orders a fresh start; it does not count as a failure.
@@ -114,11 +131,24 @@ pub(crate) enum Event {
     Shutdown,
 }
 
+impl Event {
+    /// The start that it speaks of; none when it speaks of no process.
+    fn start(self) -> Option<StartNumber> {
+        match self {
+            Self::Ready { start }
+            | Self::SyncDone { start }
+            | Self::Failed { start, .. }
+            | Self::Gone { start, .. } => Some(start),
+            _ => None,
+        }
+    }
+}
+
 /// What to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Effect {
-    /// Start a process; answer with `Ready` or `Failed`.
-    Launch,
+    /// Start a process under that number; answer with `Ready` or `Failed`.
+    Launch(StartNumber),
     /// Sync; answer with `SyncDone` or `Failed`.
     Sync(Trigger),
     /// Kill the process, whatever it does; answer with `Gone`.
@@ -147,9 +177,13 @@ pub(crate) struct Unit {
     pub(crate) due: Option<Trigger>,
     /// Why it waits.
     pub(crate) hold: Option<Hold>,
-    /// Failures in a row.
-    pub(crate) streak: u32,
-    failures: VecDeque<Duration>,
+    /// Why it failed last, until it does what it should.
+    pub(crate) failed: Option<Reason>,
+    /// The number of the newest start.
+    pub(crate) start: StartNumber,
+    /// A process is wanted although no sync is due.
+    fresh: bool,
+    record: Record,
     draining: bool,
     closing: bool,
 }
@@ -162,11 +196,18 @@ impl Unit {
             phase: Phase::Down,
             due: None,
             hold: None,
-            streak: 0,
-            failures: VecDeque::new(),
+            failed: None,
+            start: StartNumber::default(),
+            fresh: false,
+            record: Record::default(),
             draining: false,
             closing: false,
         }
+    }
+
+    /// Failures in a row.
+    pub(crate) fn streak(&self) -> u32 {
+        self.record.streak
     }
 }
 
@@ -178,23 +219,32 @@ pub(crate) fn step(
     rules: &Rules,
 ) -> (Unit, Vec<Effect>) {
     let mut effects = Vec::new();
+    // Told late, of a process that another has followed.
+    if event.start().is_some_and(|start| start != unit.start) {
+        return (unit, effects);
+    }
     match event {
         Event::Due(trigger) => note_due(&mut unit, trigger),
         // A launch that lost the race against an order finds `Stopping`: its process must not
         // outlive the order, and the kill is already on its way.
-        Event::Ready if unit.phase == Phase::Starting => unit.phase = Phase::Up,
-        Event::SyncDone if matches!(unit.phase, Phase::Syncing(_)) => {
+        Event::Ready { .. } if unit.phase == Phase::Starting => {
             unit.phase = Phase::Up;
-            unit.streak = 0;
-            unit.failures.clear();
+            unit.fresh = false;
+            unit.record.note_running(at);
         }
-        Event::Failed { failure, alive, roll } => {
+        Event::SyncDone { .. } if matches!(unit.phase, Phase::Syncing(_)) => {
+            unit.phase = Phase::Up;
+            unit.failed = None;
+            unit.record.clear();
+        }
+        Event::Failed { failure, alive, roll, .. } => {
             note_failed(&mut unit, failure, alive, at, roll, rules, &mut effects);
         }
-        Event::Gone { roll } => note_gone(&mut unit, at, roll, rules),
+        Event::Gone { reason, roll, .. } => note_gone(&mut unit, reason, at, roll, rules),
         Event::Wanted(wanted) => note_wanted(&mut unit, wanted),
         Event::Restart => {
             forgive(&mut unit);
+            unit.fresh = unit.wanted == Wanted::Run;
             stop(&mut unit, &mut effects);
         }
         Event::Reconfigured => {
@@ -206,7 +256,7 @@ pub(crate) fn step(
         }
         Event::Drain => unit.draining = true,
         Event::Shutdown => unit.closing = true,
-        Event::Ready | Event::SyncDone | Event::IdleTooLong | Event::Tick => {}
+        Event::Ready { .. } | Event::SyncDone { .. } | Event::IdleTooLong | Event::Tick => {}
     }
     settle(&mut unit, at, &mut effects);
     (unit, effects)
@@ -243,7 +293,7 @@ fn note_failed(
         Phase::Down | Phase::Up | Phase::Stopping => return,
     }
     punish(unit, failure, at, roll, rules);
-    unit.due.get_or_insert(Trigger::Retry);
+    try_again(unit);
     if alive {
         unit.phase = Phase::Up;
     } else {
@@ -251,48 +301,40 @@ fn note_failed(
     }
 }
 
-fn note_gone(unit: &mut Unit, at: Duration, roll: f64, rules: &Rules) {
+fn note_gone(unit: &mut Unit, reason: Reason, at: Duration, roll: f64, rules: &Rules) {
+    let failure = Failure { reason, retry_after: None };
     match unit.phase {
         Phase::Stopping | Phase::Down => {}
         // It died while nobody wanted anything of it: that counts, but nothing is lost.
-        Phase::Up => punish(unit, Failure::Crash, at, roll, rules),
+        Phase::Up => punish(unit, failure, at, roll, rules),
         Phase::Starting | Phase::Syncing(_) => {
-            punish(unit, Failure::Crash, at, roll, rules);
-            unit.due.get_or_insert(Trigger::Retry);
+            punish(unit, failure, at, roll, rules);
+            try_again(unit);
         }
     }
     unit.phase = Phase::Down;
+    unit.record.note_gone();
+}
+
+/// What failed is due again. A start that was ordered for its own sake is not: whoever ordered it
+/// was told.
+fn try_again(unit: &mut Unit) {
+    if unit.fresh && unit.due.is_none() && unit.phase == Phase::Starting {
+        unit.fresh = false;
+        return;
+    }
+    unit.due.get_or_insert(Trigger::Retry);
 }
 
 fn punish(unit: &mut Unit, failure: Failure, at: Duration, roll: f64, rules: &Rules) {
-    unit.streak = unit.streak.saturating_add(1);
-    let retry_after = match failure {
-        Failure::Config => {
-            unit.hold = Some(Hold::Misconfigured);
-            return;
-        }
-        Failure::Source { retry_after } => retry_after,
-        Failure::Crash => {
-            unit.failures.push_back(at);
-            while unit.failures.front().is_some_and(|first| at - *first > BREAKER_WINDOW) {
-                unit.failures.pop_front();
-            }
-            if unit.failures.len() >= rules.give_up_after {
-                unit.failures.clear();
-                unit.hold = Some(Hold::CrashLoop { until: at + BREAKER_OPEN });
-                return;
-            }
-            None
-        }
-    };
-    let delay = rules.backoff.delay(unit.streak, roll).max(retry_after.unwrap_or_default());
-    unit.hold = Some(Hold::BackingOff { until: at + delay });
+    unit.hold = Some(unit.record.fail(failure, at, roll, rules));
+    unit.failed = Some(failure.reason);
 }
 
 fn forgive(unit: &mut Unit) {
     unit.hold = None;
-    unit.streak = 0;
-    unit.failures.clear();
+    unit.failed = None;
+    unit.record.clear();
 }
 
 /// Kills what runs; a sync that it interrupts stays due.
@@ -310,6 +352,7 @@ fn stop(unit: &mut Unit, effects: &mut Vec<Effect>) {
 
 fn settle(unit: &mut Unit, at: Duration, effects: &mut Vec<Effect>) {
     if unit.closing || unit.wanted != Wanted::Run {
+        unit.fresh = false;
         stop(unit, effects);
         return;
     }
@@ -319,32 +362,32 @@ fn settle(unit: &mut Unit, at: Duration, effects: &mut Vec<Effect>) {
         }
         return;
     }
-    match unit.hold {
-        Some(Hold::BackingOff { until } | Hold::CrashLoop { until }) if until <= at => {
-            unit.hold = None;
-        }
-        _ => {}
+    if let Some(hold) = unit.hold
+        && hold.until().is_some_and(|until| until <= at)
+    {
+        unit.hold = None;
+        unit.record.note_hold_ended(hold);
     }
-    let Some(trigger) = unit.due else { return };
-    match unit.hold {
-        Some(Hold::BackingOff { until } | Hold::CrashLoop { until }) => {
-            effects.push(Effect::WakeAt(until));
-            return;
-        }
-        Some(Hold::Misconfigured) => return,
-        None => {}
+    if unit.due.is_none() && !unit.fresh {
+        return;
     }
-    match unit.phase {
-        Phase::Down => {
+    if let Some(hold) = unit.hold {
+        effects.extend(hold.until().map(Effect::WakeAt));
+        return;
+    }
+    match (unit.phase, unit.due) {
+        (Phase::Down, _) => {
             unit.phase = Phase::Starting;
-            effects.push(Effect::Launch);
+            unit.start.0 += 1;
+            effects.push(Effect::Launch(unit.start));
         }
-        Phase::Up => {
+        (Phase::Up, Some(trigger)) => {
             unit.due = None;
             unit.phase = Phase::Syncing(trigger);
             effects.push(Effect::Sync(trigger));
         }
-        Phase::Starting | Phase::Syncing(_) | Phase::Stopping => {}
+        (Phase::Up, None) => unit.fresh = false,
+        (Phase::Starting | Phase::Syncing(_) | Phase::Stopping, _) => {}
     }
 }
 

@@ -12,9 +12,10 @@ use crate::config::Connector;
 use crate::egress::Flows;
 use crate::logs::Logs;
 use crate::process::Announced;
+use crate::reason::{Class, Reason};
 use crate::secrets::Held;
 use crate::trust::{self, Trusted};
-use crate::unit::{Hold, Phase, Unit};
+use crate::unit::{Hold, Phase, StartNumber, Unit};
 
 /// How a connector's task stands.
 #[derive(Clone)]
@@ -39,6 +40,8 @@ pub(crate) struct View {
     pub(crate) failing: Option<(Timestamp, String)>,
     /// How the last process died.
     pub(crate) last_death: Option<String>,
+    /// The newest start that failed, and why.
+    pub(crate) start_failed: Option<(StartNumber, String)>,
     /// What it printed.
     pub(crate) logs: Arc<Logs>,
     /// What is remembered of the secrets that it was given.
@@ -76,23 +79,40 @@ impl View {
             (Phase::Stopping, _, _) => "stopping",
             (_, _, Wanted::Paused { .. }) => "paused",
             (_, _, Wanted::Stopped) => "stopped",
-            (_, Some(Hold::CrashLoop { .. } | Hold::Misconfigured), _) => "crash-loop",
+            (_, Some(Hold::CrashLoop { .. }), _) => "crash-loop",
+            (_, Some(Hold::OutOfMemory { .. } | Hold::Misconfigured), _) => "held",
             (_, Some(Hold::BackingOff { .. }), _) => "backing-off",
             (Phase::Down | Phase::Up, None, Wanted::Run) => "idle",
         }
     }
 
+    /// Why it failed last, until it does what it should.
+    pub(crate) fn reason(&self) -> Option<Reason> {
+        self.unit.failed
+    }
+
     /// What is to be said of that.
     pub(crate) fn runtime_detail(&self) -> String {
+        let reason = self.unit.failed.map(Reason::as_str).unwrap_or_default();
+        let died = self.last_death.as_deref().unwrap_or("see its runs");
         match self.unit.hold {
             None => String::new(),
-            Some(Hold::Misconfigured) => "waits for another configuration".into(),
-            Some(Hold::BackingOff { until }) => {
-                format!("{} failures, next try {}", self.unit.streak, self.in_seconds(until))
+            Some(Hold::Misconfigured) => {
+                format!("{reason}: waits for another configuration or a restart")
             }
-            Some(Hold::CrashLoop { until }) => {
-                let died = self.last_death.as_deref().unwrap_or("see its runs");
-                format!("failed too often ({died}), next try {}", self.in_seconds(until))
+            Some(Hold::BackingOff { until }) => {
+                let what = match self.unit.failed.map(Reason::class) {
+                    Some(Class::Credentials) => "credentials refused, tried slowly".to_owned(),
+                    _ => format!("{} failures", self.unit.streak()),
+                };
+                format!("{reason}: {what}, next try {}", self.in_seconds(until))
+            }
+            Some(Hold::CrashLoop { until }) => format!(
+                "{reason}: failed too often ({died}), next try {} or by a restart",
+                self.in_seconds(until)
+            ),
+            Some(Hold::OutOfMemory { until }) => {
+                format!("{reason}: {died}; next try {} or by a restart", self.in_seconds(until))
             }
         }
     }

@@ -26,7 +26,7 @@ fn a_service_that_runs_out_of_descriptors_lives_and_goes_on() {
     let run = newest_run(&host, "late");
     let error = run["error"].as_str().unwrap();
     assert!(error.contains("descriptors left, and a start needs"), "{error}");
-    assert_eq!(host.status("late")["trust_reasons"][0], "StartFailed");
+    assert_eq!(host.status("late")["trust_reasons"][0], "host");
 
     // More connections than it can take; they wait in the kernel.
     let greedy: Vec<UnixStream> =

@@ -17,6 +17,8 @@ mod hostile;
 #[cfg(test)]
 mod kill_drills;
 #[cfg(test)]
+mod liveness;
+#[cfg(test)]
 mod logs;
 #[cfg(test)]
 mod orders;

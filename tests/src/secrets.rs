@@ -303,7 +303,7 @@ fn a_keeper_of_secrets_that_is_down_holds_its_connector_only_and_is_asked_again(
     assert_eq!(run["outcome"], "failed");
     assert!(error.contains("config.secrets.key"), "it is named: {error}");
     assert!(error.contains("No such file or directory"), "and why: {error}");
-    assert_eq!(host.status("held")["trust_reasons"][0], "SecretUnavailable");
+    assert_eq!(host.status("held")["trust_reasons"][0], "secret");
     assert_eq!(run_of(&host.sync("good").done())["outcome"], "committed");
     let check = host.cordon(&["secret", "check"]).exits(1).items();
     assert_eq!(check.len(), 1, "{check:?}");
@@ -330,7 +330,7 @@ fn a_literal_where_the_schema_wants_a_secret_is_refused_outside_development() {
     assert!(!run.to_string().contains("hunter2"), "{run}");
     let status = host.status("src");
     assert_eq!(status["runtime_detail"], "waits for another configuration");
-    assert_eq!(status["trust_reasons"][0], "SecretInConfiguration");
+    assert_eq!(status["trust_reasons"][0], "config");
 
     // A check of the file says so before anything runs.
     let checked = std::process::Command::new(programs::path("cordond"))

@@ -19,7 +19,7 @@ pub(crate) use look::{
     Condition, DescribeArgs, DiffArgs, DoctorArgs, EventsArgs, LogsArgs, Op, RunsArgs, StatusArgs,
     WaitArgs,
 };
-pub(crate) use operate::{OrderArgs, PauseArgs, SyncArgs};
+pub(crate) use operate::{OrderArgs, PauseArgs, RestartArgs, SyncArgs};
 pub(crate) use setup::{
     CompletionArgs, ConfigCheckArgs, ConfigCommand, ManPagesArgs, SecretCheckArgs, SecretCommand,
 };
@@ -121,7 +121,7 @@ Examples:
   cordon restart ldap-corp
   cordon restart ldap-corp --reason \"new certificate\"
   cordon restart ldap-corp -o json")]
-    Restart(OrderArgs),
+    Restart(RestartArgs),
     /// Hold a connector's syncs and deliveries until resumed
     Pause(PauseArgs),
     /// End a pause

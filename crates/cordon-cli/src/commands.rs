@@ -40,9 +40,7 @@ pub(crate) async fn run(cli: Cli, out: &mut Output) -> Result<Exit, Failure> {
         Some(Command::Sync(args)) => sync::run(client().await?, args, out).await,
         Some(Command::Start(args)) => order::run(client().await?, Order::Start, args, out).await,
         Some(Command::Stop(args)) => order::run(client().await?, Order::Stop, args, out).await,
-        Some(Command::Restart(args)) => {
-            order::run(client().await?, Order::Restart, args, out).await
-        }
+        Some(Command::Restart(args)) => order::restart(client().await?, args, out).await,
         Some(Command::Resume(args)) => order::run(client().await?, Order::Resume, args, out).await,
         Some(Command::Pause(args)) => order::pause(client().await?, args, out).await,
         Some(Command::Runs(args)) => runs::run(client().await?, args, out).await,

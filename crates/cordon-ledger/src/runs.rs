@@ -126,6 +126,8 @@ pub struct Measured {
 pub struct FailedRun {
     /// What went wrong. A long text is cut.
     pub error: String,
+    /// The same in one word, for the evidence.
+    pub reason: Option<String>,
     /// How the process died, if it did.
     pub death: Option<String>,
     /// What was measured.
@@ -137,6 +139,8 @@ pub struct FailedRun {
 pub struct RejectedRun {
     /// What made it invalid. A long text is cut.
     pub error: String,
+    /// The same in one word, for the evidence.
+    pub reason: Option<String>,
     /// BLAKE3 of the candidate's manifest, if it was staged.
     pub digest: Option<String>,
     /// The verdict as JSON, if it was judged.
@@ -367,6 +371,7 @@ async fn fail(
     let body = json!({
         "sync": sync,
         "error": cells::shortened(&failed.error),
+        "reason": failed.reason.as_deref().map(cells::shortened),
         "death": failed.death.as_deref().map(cells::shortened),
         "records": failed.measured.records,
     });
@@ -394,6 +399,7 @@ async fn reject(
     let body = json!({
         "sync": sync,
         "error": cells::shortened(&rejected.error),
+        "reason": rejected.reason.as_deref().map(cells::shortened),
         "digest": rejected.digest,
         "judgement": judgement.body(),
         "records": rejected.measured.records,

@@ -91,6 +91,21 @@ impl Ledger {
         tx.end(done).await
     }
 
+    /// Ends a pause: what was wanted before it is wanted again, so that a connector that was stopped
+    /// stays stopped. Without a pause nothing is written, and what is wanted is told.
+    pub async fn end_pause(
+        &self,
+        connector: &ConnectorName,
+        actor: &str,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<(Wanted, EvidenceSeq), WriteError> {
+        cells::reasoned(actor, reason)?;
+        let mut tx = self.begin(TABLE).await?;
+        let done = end_pause(tx.connection(), connector, (actor, reason), now).await;
+        tx.end(done).await
+    }
+
     /// What is wanted, of every connector that somebody spoke of.
     pub async fn wanted(&self) -> Result<BTreeMap<ConnectorName, Wanted>, ReadError> {
         let mut reader = self.reader(TABLE).await?;
@@ -106,7 +121,13 @@ async fn set(
     now: Timestamp,
 ) -> Result<EvidenceSeq, WriteError> {
     runs::know(connection, connector).await?;
-    let body = json!({ "wanted": wanted.body(), "reason": why });
+    let mut body = json!({ "wanted": wanted.body(), "reason": why });
+    if matches!(wanted, Wanted::Paused { .. }) {
+        let before = before_pause(connection, connector).await?;
+        if before != Wanted::Run {
+            body["before"] = before.body();
+        }
+    }
     let entry = Entry { kind: kind::WANTED, connector: Some(connector), actor, body };
     let seq = evidence::append(connection, entry, now).await?;
     let (by, reason, since, until) = match wanted {
@@ -130,6 +151,50 @@ async fn set(
     .await
     .map_err(|source| WriteError::Query { table: TABLE, source })?;
     Ok(seq)
+}
+
+async fn end_pause(
+    connection: &mut SqliteConnection,
+    connector: &ConnectorName,
+    why: (&str, &str),
+    now: Timestamp,
+) -> Result<(Wanted, EvidenceSeq), WriteError> {
+    match get(connection, connector).await? {
+        Some(WantedRow { wanted: Wanted::Paused { .. }, .. }) => {
+            let wanted = before_pause(connection, connector).await?;
+            let seq = set(connection, connector, &wanted, why, now).await?;
+            Ok((wanted, seq))
+        }
+        Some(row) => Ok((row.wanted, row.evidence)),
+        None => Ok((Wanted::Run, EvidenceSeq(0))),
+    }
+}
+
+/// What is wanted once no pause holds it. The record of a pause says it where that is not to run.
+async fn before_pause(
+    connection: &mut SqliteConnection,
+    connector: &ConnectorName,
+) -> Result<Wanted, ReadError> {
+    let Some(row) = get(connection, connector).await? else { return Ok(Wanted::Run) };
+    if !matches!(row.wanted, Wanted::Paused { .. }) {
+        return Ok(row.wanted);
+    }
+    let record = evidence::get(connection, row.evidence).await?;
+    let body = record.and_then(|record| serde_json::from_str::<Value>(&record.body).ok());
+    let stopped = body.is_some_and(|body| body["before"] == Wanted::Stopped.body());
+    Ok(if stopped { Wanted::Stopped } else { Wanted::Run })
+}
+
+async fn get(
+    connection: &mut SqliteConnection,
+    connector: &ConnectorName,
+) -> Result<Option<WantedRow>, ReadError> {
+    let row = sqlx::query("SELECT * FROM wanted WHERE connector = ?1")
+        .bind(connector.as_str())
+        .fetch_optional(connection)
+        .await
+        .map_err(|source| ReadError::Query { table: TABLE, source })?;
+    row.as_ref().map(wanted).transpose()
 }
 
 /// A row, with the record that vouches for it.

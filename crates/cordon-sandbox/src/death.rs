@@ -15,6 +15,10 @@ pub enum KillReason {
     Timeout,
     /// It lived and made no progress.
     Stalled,
+    /// It worked, but below the rate that it was to keep.
+    TooSlow,
+    /// Its first process was stopped by a signal.
+    Stopped,
     /// It was not ready in time after its start.
     StartTimeout,
     /// It broke the protocol.
@@ -29,6 +33,8 @@ impl fmt::Display for KillReason {
             Self::Requested => "stopped by order",
             Self::Timeout => "killed: deadline passed",
             Self::Stalled => "killed: no progress",
+            Self::TooSlow => "killed: too slow",
+            Self::Stopped => "killed: it was stopped by a signal",
             Self::StartTimeout => "killed: not ready in time",
             Self::Protocol => "killed: broke the protocol",
             Self::Shutdown => "stopped with the supervisor",

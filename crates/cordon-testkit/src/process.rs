@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use nix::sys::signal::{Signal, kill};
+pub use nix::sys::signal::Signal;
+use nix::sys::signal::kill;
 use nix::unistd::Pid;
 
 /// Whether a process lives. One that is dead but not yet waited for does not.

@@ -213,6 +213,12 @@ words! {
     "progress-only" ProgressOnly;
     /// Sends the same progress without end.
     "progress-stuck" ProgressStuck;
+    /// Sends checkpoints without end, and no record.
+    "checkpoints" Checkpoints;
+    /// Sends batches without records, without end.
+    "empty-batches" EmptyBatches;
+    /// Sends so many batches of nearly the greatest size, and goes on.
+    "bulky" Bulky(u32);
     /// Writes bytes to the socket that are no HTTP/2.
     "garbage-bytes" GarbageBytes;
     /// Writes half a frame and closes the socket.

@@ -2,7 +2,7 @@
 //!
 //! A code is stable: people search for it, alerts match on it, so it keeps its meaning for ever and
 //! is never used again. The letter is the check (P protocol, R record, F references, C completeness,
-//! D change, S shape, W watermark); nothing but this table knows a code's text.
+//! D change, S shape, W watermark, L liveness); nothing but this table knows a code's text.
 
 use cordon_model::{Finding, Severity};
 
@@ -176,6 +176,10 @@ rules! {
     WATERMARK_SAME "CRD-W201"
         "The source did not move since the last known good."
         "Nothing to do, unless the source should have moved.";
+
+    TIME_EXTENDED "CRD-L101"
+        "The sync was late, but held back by this host or by a limit, and got the same time once more."
+        "Nothing to do if it stays rare; else give the connector or the host what the message names.";
 }
 
 #[cfg(test)]
@@ -195,7 +199,7 @@ mod tests {
     fn every_code_names_its_check_and_a_number() {
         for rule in ALL {
             let (check, number) = rule.code.strip_prefix("CRD-").unwrap().split_at(1);
-            assert!("PRFCDSW".contains(check), "{}", rule.code);
+            assert!("PRFCDSWL".contains(check), "{}", rule.code);
             assert!(number.len() == 3 && number.bytes().all(|b| b.is_ascii_digit()), "{number}");
         }
     }

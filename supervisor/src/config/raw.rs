@@ -8,7 +8,7 @@ use cordon_validate::PolicyPatch;
 use serde::Deserialize;
 
 use super::isolation::{self, Allow, Profile};
-use super::value::{Bytes, Percent, Span, Spans};
+use super::value::{Bytes, Percent, Span, Spans, UnitsPer};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -92,6 +92,9 @@ pub(super) struct Limits {
     pub(super) records: Option<u64>,
     pub(super) sync_timeout: Option<Span>,
     pub(super) stall_timeout: Option<Span>,
+    pub(super) start_timeout: Option<Span>,
+    pub(super) call_timeout: Option<Span>,
+    pub(super) min_rate: Option<UnitsPer>,
 }
 
 #[derive(Deserialize, Default)]

@@ -10,6 +10,7 @@ use jiff::tz::TimeZone;
 
 use super::error::ConfigError;
 use super::{Config, Connector, Daemon, Sink, SinkKind, Times, isolation, raw};
+use crate::liveness::Rate;
 use crate::schedule::Schedule;
 use crate::unit::{Backoff, Rules};
 
@@ -188,6 +189,9 @@ fn connector(
         times: Times {
             sync: seconds(raw.limits.sync_timeout, 3_600),
             stall: seconds(raw.limits.stall_timeout, 120),
+            rate: raw.limits.min_rate.map(|rate| Rate { units: rate.0, per: rate.1 }),
+            start: seconds(raw.limits.start_timeout, 10),
+            call: seconds(raw.limits.call_timeout, 10),
             idle: seconds(raw.idle_timeout, 60),
         },
         records_max: raw.limits.records.unwrap_or(200_000_000),

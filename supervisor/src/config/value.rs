@@ -1,4 +1,4 @@
-//! Values with units: `128MiB`, `15m`, `25%`, `1s..5m`.
+//! Values with units: `128MiB`, `15m`, `25%`, `1s..5m`, `100/min`.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -20,6 +20,10 @@ pub(super) struct Percent(pub(super) u32);
 /// Two time spans, `from..to`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Spans(pub(super) RangeInclusive<Duration>);
+
+/// So many in a time, `100/min`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct UnitsPer(pub(super) u64, pub(super) Duration);
 
 /// Reads `15m` or `2h 30m`.
 pub(crate) fn span(text: &str) -> Result<Duration, String> {
@@ -66,6 +70,22 @@ fn spans(text: &str) -> Result<RangeInclusive<Duration>, String> {
     Ok(from..=to)
 }
 
+fn units_per(text: &str) -> Result<UnitsPer, String> {
+    let refused = || format!("{text:?} is no rate; write it like \"100/min\" or \"5/30s\"");
+    let (units, per) = text.split_once('/').ok_or_else(refused)?;
+    let units: u64 = units.trim().parse().map_err(|_| refused())?;
+    let per = match per.trim() {
+        "s" => Duration::from_secs(1),
+        "min" => Duration::from_secs(60),
+        "h" => Duration::from_secs(3_600),
+        other => span(other).map_err(|_| refused())?,
+    };
+    if units == 0 || per < Duration::from_secs(1) {
+        return Err(format!("{text:?} asks for nothing, or looks more often than each second"));
+    }
+    Ok(UnitsPer(units, per))
+}
+
 fn read<'de, D: Deserializer<'de>, T>(
     deserializer: D,
     parse: fn(&str) -> Result<T, String>,
@@ -98,6 +118,12 @@ impl<'de> Deserialize<'de> for Spans {
     }
 }
 
+impl<'de> Deserialize<'de> for UnitsPer {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        read(deserializer, units_per)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,6 +133,8 @@ mod tests {
         assert_eq!(bytes("128MiB"), Ok(128 * 1024 * 1024));
         assert_eq!(span("2h 30m"), Ok(Duration::from_secs(9_000)));
         assert_eq!(percent("150%"), Ok(150));
+        assert_eq!(units_per("100/min"), Ok(UnitsPer(100, Duration::from_secs(60))));
+        assert_eq!(units_per("5 / 30s"), Ok(UnitsPer(5, Duration::from_secs(30))));
         assert_eq!(spans("1s..5m"), Ok(Duration::from_secs(1)..=Duration::from_secs(300)));
     }
 
@@ -117,6 +145,9 @@ mod tests {
         }
         for text in ["", "0s", "-5m", "5 parsecs", "3000d"] {
             assert!(span(text).is_err(), "{text:?}");
+        }
+        for text in ["", "100", "0/min", "-1/s", "1/fortnight", "1/100ms", "1/"] {
+            assert!(units_per(text).is_err(), "{text:?}");
         }
         assert!(spans("5m..1s").is_err());
         assert!(percent("0%").is_err());

@@ -63,7 +63,10 @@ impl Service {
             status: Some(connector_status(&name, &handle, Timestamp::now())),
             program: view.connector.program.display().to_string(),
             program_version: ran
-                .map(|ran| format!("{} {}", ran.announced.name, ran.announced.version))
+                .map(|ran| {
+                    let it = &ran.announced;
+                    format!("{} {}, protocol {}", it.name, it.version, it.protocol)
+                })
                 .unwrap_or_default(),
             program_digest: ran.map(|ran| ran.report.program_digest.clone()).unwrap_or_default(),
             schedule: view.connector.schedule.describe(),
@@ -157,6 +160,9 @@ fn limits(connector: &Connector) -> String {
     words.push(format!("files {}", limits.files));
     words.push(format!("sync {}", in_words(connector.times.sync)));
     words.push(format!("stall {}", in_words(connector.times.stall)));
+    if let Some(rate) = connector.times.rate {
+        words.push(format!("at least {} in {}", rate.units, in_words(rate.per)));
+    }
     words.join(" · ")
 }
 

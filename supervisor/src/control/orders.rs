@@ -35,7 +35,7 @@ pub(super) fn check_reason(reason: &str) -> Result<(), Refusal> {
 }
 
 /// The reason that was given; where none is needed, what was done.
-fn given_or(request: &Request<v1::OrderRequest>, done: &str) -> Result<String, Refusal> {
+pub(super) fn given_or(request: &Request<v1::OrderRequest>, done: &str) -> Result<String, Refusal> {
     match request.get_ref().reason.as_str() {
         "" => Ok(done.to_owned()),
         given => check_reason(given).map(|()| given.to_owned()),
@@ -50,7 +50,7 @@ fn paused(name: &ConnectorName) -> Refusal {
 impl Service {
     /// What operators want of a connector, as it is written down: its task may hear of it a moment
     /// later.
-    async fn wanted(&self, name: &ConnectorName) -> Result<Wanted, Refusal> {
+    pub(super) async fn wanted(&self, name: &ConnectorName) -> Result<Wanted, Refusal> {
         Ok(self.host.ledger.wanted().await?.remove(name).unwrap_or(Wanted::Run))
     }
 
@@ -153,27 +153,18 @@ impl Service {
             return Ok(self.order_answer(&name, &handle, 0, format!("{name} is not paused")));
         }
         let reason = given_or(&request, "resumed")?;
-        let evidence = self.want(&name, &handle, Wanted::Run, &actor, &reason).await?;
-        Ok(self.order_answer(&name, &handle, evidence, format!("{name} resumed")))
-    }
-
-    pub(super) async fn order_restart(
-        &self,
-        request: Request<v1::OrderRequest>,
-    ) -> Result<v1::OrderResponse, Status> {
-        let actor = peer::actor(&request);
-        let (name, handle) = self.find(&request.get_ref().connector)?;
-        let reason = given_or(&request, "restarted")?;
-        let body = serde_json::json!({ "reason": reason });
-        let told = self
-            .host
-            .ledger
-            .append_event("connector.restarted", Some(&name), &actor, body, Timestamp::now())
+        let ledger = &self.host.ledger;
+        let (wanted, evidence) = ledger
+            .end_pause(&name, &actor, &reason, Timestamp::now())
             .await
             .map_err(Refusal::from)?;
+        let message = match wanted {
+            Wanted::Stopped => format!("{name} resumed; it is stopped, as it was before the pause"),
+            Wanted::Run | Wanted::Paused { .. } => format!("{name} resumed"),
+        };
+        handle.tell(Command::Wanted(wanted)).await;
         self.host.bell.ring();
-        handle.tell(Command::Restart).await;
-        Ok(self.order_answer(&name, &handle, told.0, format!("{name} restarts")))
+        Ok(self.order_answer(&name, &handle, evidence.0, message))
     }
 
     pub(super) async fn order_sync(

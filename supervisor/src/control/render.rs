@@ -1,10 +1,11 @@
 //! Rows of the ledger as messages of the control API.
 
-use cordon_ledger::{EvidenceRow, QuarantinedRow, RunRow};
+use cordon_ledger::{EvidenceRow, QuarantinedRow, RunOutcome, RunRow};
 use cordon_wire::v1;
 use jiff::Timestamp;
 
 use super::status::counts;
+use crate::reason::Reason;
 
 /// A moment for the wire; 0 = never.
 pub(super) fn micros(time: Option<Timestamp>) -> i64 {
@@ -48,6 +49,17 @@ pub(super) fn run(row: &RunRow) -> v1::Run {
         decided_by: String::new(),
         decision_reason: String::new(),
         commit_us: timing("store_commit") + timing("publish"),
+        reason: reason(row).map(Reason::as_str).unwrap_or_default().into(),
+    }
+}
+
+/// Why a run failed, in one word.
+fn reason(row: &RunRow) -> Option<Reason> {
+    let told = Reason::of_text(row.error.as_deref().unwrap_or_default());
+    match row.outcome {
+        RunOutcome::Failed => Some(told.unwrap_or(Reason::Shutdown)),
+        RunOutcome::Rejected => Some(told.unwrap_or(Reason::Rejected)),
+        _ => None,
     }
 }
 

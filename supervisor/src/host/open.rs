@@ -23,6 +23,8 @@ use crate::bell::Bell;
 use crate::config::Config;
 use crate::faults::Hook;
 use crate::limits;
+use crate::reason::{Class, Reason};
+use crate::starts::Starts;
 use crate::view::Facts;
 
 /// Held as long as this process uses the state directory.
@@ -100,6 +102,7 @@ pub(crate) async fn open(config: Config, faults: Hook, dev: bool) -> anyhow::Res
         ledger,
         launcher,
         isolation,
+        starts: Starts::new(limits::STARTS_AT_A_TIME, limits::START_SPREAD),
         syncs: Arc::new(Semaphore::new(config.daemon.max_concurrent_syncs)),
         work_root,
         tag,
@@ -216,7 +219,9 @@ pub(super) fn last_start(runs: &[RunRow]) -> Option<Timestamp> {
 
 /// An order came between, as the one to stop the service.
 fn called_off(run: &RunRow) -> bool {
-    run.outcome == RunOutcome::Failed && run.error.as_deref() == Some("called off")
+    let reason = Reason::of_text(run.error.as_deref().unwrap_or_default());
+    let ordered = reason.is_some_and(|reason| reason.class() == Class::Order);
+    run.outcome == RunOutcome::Failed && ordered
 }
 
 /// The service ended in the middle of it.
@@ -224,12 +229,18 @@ fn crashed(run: &RunRow) -> bool {
     run.outcome == RunOutcome::Failed && run.error.as_deref() == Some(SUPERVISOR_ENDED)
 }
 
-/// Whether the newest run says that syncs fail.
+/// Since when syncs fail and why, as far as the newest run tells.
 pub(super) fn failing(newest: Option<&RunRow>) -> Option<(Timestamp, String)> {
     let run = newest?;
+    let reason = Reason::of_text(run.error.as_deref().unwrap_or_default());
     let failed = matches!(run.outcome, RunOutcome::Failed | RunOutcome::Rejected);
-    let failed = failed && !called_off(run);
-    failed.then(|| (run.ended_at.unwrap_or(run.started_at), "SyncFailed".into()))
+    let why = reason.unwrap_or(match run.outcome {
+        RunOutcome::Rejected => Reason::Rejected,
+        // The service ended while it ran.
+        _ => Reason::Shutdown,
+    });
+    let since = run.ended_at.unwrap_or(run.started_at);
+    (failed && !called_off(run)).then(|| (since, why.as_str().to_owned()))
 }
 
 fn refused(error: impl std::error::Error) -> anyhow::Error {

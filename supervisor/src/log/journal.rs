@@ -171,7 +171,7 @@ mod tests {
         assert_eq!(names, ["PRIORITY", "SYSLOG_IDENTIFIER", "MESSAGE", "CORDON_ERROR"]);
         assert_eq!(
             fields[2].1,
-            r"sync failed error=gone\nPRIORITY=0\nCORDON_CONNECTOR=other\u{1b}[2J"
+            r"sync failed error=gone\u{a}PRIORITY=0\u{a}CORDON_CONNECTOR=other\u{1b}[2J"
         );
     }
 

@@ -4,10 +4,12 @@
 //! down whole.
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use cordon_model::SyncNumber;
 use cordon_sandbox::{KillReason, Killer};
+use cordon_wire::v1;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -15,11 +17,13 @@ use crate::config::Connector;
 use crate::egress::Flows;
 use crate::gate::{Decision, Gate, GateError};
 use crate::host::Host;
+use crate::liveness::Late;
 use crate::logs::Logs;
 use crate::process::{Process, Start, StartError};
+use crate::reason::{Class, Reason};
 use crate::secrets::Held;
 use crate::session::{Progress, Session, SessionError};
-use crate::unit::Trigger;
+use crate::unit::{Failure, Trigger};
 
 /// What a task is busy with.
 pub(super) type Job = Pin<Box<dyn Future<Output = Done> + Send>>;
@@ -61,14 +65,52 @@ pub(super) enum Fault {
     CalledOff,
 }
 
+impl Fault {
+    /// Why, in the closed list, and how long the source asked to be left alone.
+    pub(super) fn failure(&self) -> Failure {
+        let reason = match self {
+            Self::Start(error) => error.into(),
+            Self::Session(error) => error.into(),
+            Self::Gate(_) => Reason::Host,
+            Self::CalledOff => Reason::Requested,
+        };
+        let retry_after = match self {
+            Self::Start(StartError::Refused { error, .. })
+            | Self::Session(SessionError::Source(error)) => patience(error),
+            _ => None,
+        };
+        Failure { reason, retry_after }
+    }
+
+    /// Whether the process may still be of use.
+    pub(super) fn leaves_it_alive(&self) -> bool {
+        match self {
+            Self::Gate(_) => true,
+            Self::Session(SessionError::Stage(_) | SessionError::StagingLost) => true,
+            Self::Session(SessionError::Source(_)) => self.failure().reason.class() != Class::Crash,
+            Self::Session(_) | Self::Start(_) | Self::CalledOff => false,
+        }
+    }
+}
+
+/// How long a source asks to be left alone. It may ask for patience, not for ever.
+fn patience(error: &v1::Error) -> Option<Duration> {
+    const LONGEST: Duration = Duration::from_secs(24 * 3_600);
+    let asked = Duration::from_millis(error.retry_after_ms).min(LONGEST);
+    (!asked.is_zero()).then_some(asked)
+}
+
 /// What both jobs need.
 pub(super) struct Errand {
     pub(super) host: Arc<Host>,
     pub(super) connector: Arc<Connector>,
-    pub(super) trigger: Trigger,
+    /// What the sync is for; none when only a process is wanted.
+    pub(super) trigger: Option<Trigger>,
     pub(super) cancel: CancellationToken,
     pub(super) permit: Option<OwnedSemaphorePermit>,
     pub(super) sync: Option<SyncNumber>,
+    /// Told the number of the sync: whoever finds this job broken knows what it left open.
+    pub(super) begun: Arc<Mutex<Option<SyncNumber>>>,
 }
 
 /// Where what leaves a process goes, and what is remembered of the secrets that it gets.
@@ -80,7 +122,7 @@ pub(super) struct Outlets {
 
 impl Errand {
     /// Waits for its turn on this host, then numbers the sync.
-    async fn begin(&mut self) -> Result<SyncNumber, Fault> {
+    async fn begin(&mut self, trigger: Trigger) -> Result<SyncNumber, Fault> {
         if self.permit.is_none() {
             let turn = self.host.syncs.clone().acquire_owned();
             self.permit = tokio::select! {
@@ -90,9 +132,10 @@ impl Errand {
         }
         let sync = match self.sync {
             Some(sync) => sync,
-            None => Gate::new(&self.host, &self.connector).begin(self.trigger).await?,
+            None => Gate::new(&self.host, &self.connector).begin(trigger).await?,
         };
         self.sync = Some(sync);
+        *self.begun.lock().unwrap_or_else(PoisonError::into_inner) = Some(sync);
         Ok(sync)
     }
 
@@ -107,8 +150,12 @@ impl Errand {
         outlets: Outlets,
         on_spawn: watch::Sender<Option<Killer>>,
     ) -> Done {
-        let started = match self.begin().await {
-            Ok(_) => self.launch(outlets, on_spawn).await.map(End::Ready),
+        let begun = match self.trigger {
+            Some(trigger) => self.begin(trigger).await.map(drop),
+            None => Ok(()),
+        };
+        let started = match begun {
+            Ok(()) => self.launch(outlets, on_spawn).await.map(End::Ready),
             Err(fault) => Err(fault),
         };
         self.done(started)
@@ -130,8 +177,13 @@ impl Errand {
             dev: self.host.dev,
             on_spawn,
         };
+        let may_wait = !matches!(self.trigger, None | Some(Trigger::Operator));
+        let in_turn = async {
+            let _turn = self.host.starts.turn(may_wait).await;
+            start.run().await
+        };
         let process = tokio::select! {
-            started = start.run() => started?,
+            started = in_turn => started?,
             () = self.cancel.cancelled() => return Err(Fault::CalledOff),
         };
         self.vouch(&process).await?;
@@ -160,7 +212,8 @@ impl Errand {
         process: Process,
         progress: watch::Sender<Option<(SyncNumber, Progress)>>,
     ) -> Done {
-        let decided = match self.begin().await {
+        let trigger = self.trigger.unwrap_or(Trigger::Operator);
+        let decided = match self.begin(trigger).await {
             Ok(sync) => self.read_and_judge(sync, &process, &progress).await.map(End::Decided),
             Err(fault) => Err(fault),
         };
@@ -204,8 +257,12 @@ impl Errand {
 fn why_kill(error: &SessionError) -> Option<KillReason> {
     match error {
         SessionError::Protocol(_) => Some(KillReason::Protocol),
-        SessionError::Stalled(_) => Some(KillReason::Stalled),
-        SessionError::TimedOut(_) => Some(KillReason::Timeout),
+        SessionError::Late { late, .. } => Some(match late {
+            Late::Stalled(_) => KillReason::Stalled,
+            Late::TooSlow { .. } => KillReason::TooSlow,
+            Late::Deadline(_) => KillReason::Timeout,
+        }),
+        SessionError::Unresponsive(_) => Some(KillReason::Stalled),
         SessionError::Cancelled => Some(KillReason::Requested),
         SessionError::Source(_)
         | SessionError::Died(_)

@@ -44,6 +44,11 @@ impl Violation {
         Self { code: self.code, message: redactor.text(&self.message) }
     }
 
+    /// Whether it sent more than it may, and nothing wrong.
+    pub(crate) fn is_of_budget(&self) -> bool {
+        self.code == "CRD-P104"
+    }
+
     /// Records that do not fit what the connector announced.
     pub(crate) fn of_records(message: String) -> Self {
         Self { code: "CRD-P105", message }
@@ -68,23 +73,12 @@ pub(crate) enum Step {
     BeginScope { scope: u32, name: String },
     /// Records of an open scope.
     Append(Batch),
-    /// Work goes on; `moved` says whether more was done than the message before said.
-    Progress { done: u64, total: u64, phase: String, moved: bool },
+    /// Where the connector says it is.
+    Progress { done: u64, total: u64, phase: String },
     /// Noted.
     Nothing,
     /// The sync ended as it should.
     End(Vec<ScopeReport>),
-}
-
-impl Step {
-    /// Whether the connector got further. An empty batch and a repeated count are not progress.
-    pub(crate) fn is_progress(&self) -> bool {
-        match self {
-            Self::Append(batch) => batch.records() > 0,
-            Self::Progress { moved, .. } => *moved,
-            Self::BeginScope { .. } | Self::Nothing | Self::End(_) => true,
-        }
-    }
 }
 
 struct Scope {
@@ -100,6 +94,7 @@ pub(crate) struct Protocol {
     records: u64,
     records_max: u64,
     done: u64,
+    ended: u64,
     redactor: Redactor,
 }
 
@@ -107,8 +102,22 @@ impl Protocol {
     /// A sync of which nothing has come. Words about the data are kept without the secrets that
     /// `redactor` finds; records are kept as they are.
     pub(crate) fn new(records_max: u64, redactor: Redactor) -> Self {
-        let (scopes, names) = (Vec::new(), HashSet::new());
-        Self { scopes, names, records: 0, records_max, done: 0, redactor }
+        Self {
+            scopes: Vec::new(),
+            names: HashSet::new(),
+            records: 0,
+            records_max,
+            done: 0,
+            ended: 0,
+            redactor,
+        }
+    }
+
+    /// All work so far: records, scopes that began and ended, and what the connector says is done.
+    /// It never falls; a checkpoint, an empty batch and a count that is repeated do not raise it.
+    pub(crate) fn work(&self) -> u64 {
+        let scopes = self.scopes.len() as u64 + self.ended;
+        self.records.saturating_add(scopes).saturating_add(self.done)
     }
 
     /// Measures the next message.
@@ -201,6 +210,7 @@ impl Protocol {
             source_total: end.source_total,
             watermark,
         });
+        self.ended += 1;
         Ok(Step::Nothing)
     }
 
@@ -221,12 +231,11 @@ impl Protocol {
     }
 
     fn progress(&mut self, progress: &v1::Progress) -> Step {
-        let moved = progress.done > self.done;
         self.done = self.done.max(progress.done);
         // A phase is for people; a long one is cut, not refused.
         let phase: String = progress.phase.chars().filter(|c| !c.is_control()).collect();
         let phase = self.redactor.text(&phase).chars().take(60).collect();
-        Step::Progress { done: self.done, total: progress.total, phase, moved }
+        Step::Progress { done: self.done, total: progress.total, phase }
     }
 
     fn open_scope(&mut self, scope: u32, what: &str) -> Result<&mut Scope, Violation> {
@@ -362,16 +371,31 @@ mod tests {
     }
 
     #[test]
-    fn a_repeated_count_is_no_progress() {
+    fn only_what_was_not_there_before_is_work() {
         let mut protocol = Protocol::new(3, Redactor::default());
-        let mut tell = |done| {
-            let progress = v1::Progress { done, ..Default::default() };
-            let message = Some(Message::Progress(progress));
-            protocol.take(v1::SyncMessage { message }).unwrap().is_progress()
+        let mut tell = |message| {
+            protocol.take(v1::SyncMessage { message: Some(message) }).unwrap();
+            protocol.work()
         };
-        assert!(tell(1));
-        assert!(!tell(1));
-        assert!(!tell(0));
-        assert!(tell(2));
+        let done = |done| Message::Progress(v1::Progress { done, ..Default::default() });
+        assert_eq!(tell(done(1)), 1);
+        assert_eq!(tell(done(1)), 1, "a repeated count");
+        assert_eq!(tell(done(0)), 1, "a lower one");
+        assert_eq!(tell(done(2)), 2);
+        assert_eq!(tell(Message::Checkpoint(v1::Checkpoint::default())), 2, "a checkpoint");
+        assert_eq!(tell(begin(0, "users")), 3);
+        assert_eq!(tell(batch(0, &[])), 3, "an empty batch");
+        assert_eq!(tell(batch(0, &["a", "b"])), 5);
+        assert_eq!(tell(end(0, 2)), 6);
+    }
+
+    #[test]
+    fn a_count_that_claims_everything_overflows_nothing() {
+        let mut protocol = Protocol::new(3, Redactor::default());
+        let done = Message::Progress(v1::Progress { done: u64::MAX, ..Default::default() });
+        for message in [done, begin(0, "users"), batch(0, &["a"])] {
+            protocol.take(v1::SyncMessage { message: Some(message) }).unwrap();
+        }
+        assert_eq!(protocol.work(), u64::MAX);
     }
 }

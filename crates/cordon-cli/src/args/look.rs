@@ -219,8 +219,17 @@ impl std::fmt::Display for Condition {
 
 const TRUST: [&str; 7] =
     ["trusted", "stale", "quarantined", "paused", "failing", "unproven", "released"];
-const RUNTIME: [&str; 8] =
-    ["idle", "starting", "syncing", "backing-off", "crash-loop", "paused", "stopped", "stopping"];
+const RUNTIME: [&str; 9] = [
+    "idle",
+    "starting",
+    "syncing",
+    "backing-off",
+    "crash-loop",
+    "held",
+    "paused",
+    "stopped",
+    "stopping",
+];
 
 fn parse_condition(text: &str) -> Result<Condition, String> {
     let one_of = |words: &[&str], word: &str| {

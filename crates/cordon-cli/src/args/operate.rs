@@ -30,7 +30,7 @@ pub(crate) struct SyncArgs {
     pub(crate) exit_code: bool,
 }
 
-/// Of `start`, `stop`, `restart` and `resume`.
+/// Of `start`, `stop` and `resume`.
 #[derive(Debug, Args)]
 pub(crate) struct OrderArgs {
     /// The connector
@@ -39,6 +39,24 @@ pub(crate) struct OrderArgs {
     /// Why, for the evidence
     #[arg(long, value_name = "TEXT", value_parser = parse_reason)]
     pub(crate) reason: Option<String>,
+}
+
+/// Of `restart`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A restart never counts as a failure, and ends the wait of a connector that is held. With --wait:
+exits 0 when the new process is ready, 1 when it did not become ready, and says why.
+
+Examples:
+  cordon restart hr-csv
+  cordon restart hr-csv --wait --reason \"new memory limit\"
+  cordon restart hr-csv --wait -o json | jq '.items[0].status.pid'")]
+pub(crate) struct RestartArgs {
+    #[command(flatten)]
+    pub(crate) order: OrderArgs,
+    /// Stay until the new process is ready
+    #[arg(long)]
+    pub(crate) wait: bool,
 }
 
 /// Of `pause`.

@@ -58,7 +58,7 @@ fn next(response: &v1::StatusResponse) -> (String, String) {
         return (format!("cordon diff {}", it.name), format!("sync {sync} waits for a decision"));
     }
     let with = |word: &str| all.iter().find(|it| it.trust == word || it.runtime == word);
-    if let Some(it) = with("failing").or_else(|| with("crash-loop")) {
+    if let Some(it) = with("failing").or_else(|| with("crash-loop")).or_else(|| with("held")) {
         return (format!("cordon describe {}", it.name), "its syncs fail".into());
     }
     if let Some(sink) = response.sinks.iter().find(|sink| sink.state == "failing") {

@@ -132,7 +132,8 @@ fn connectors(statuses: &[v1::ConnectorStatus], scene: &Scene) -> Grid {
 
 fn mark(status: &v1::ConnectorStatus, scene: &Scene) -> crate::output::table::Mark {
     let trust = scene.glyphs.trust(&status.trust);
-    let crashing = status.runtime == "crash-loop" && trust == scene.glyphs.good();
+    let held = matches!(status.runtime.as_str(), "crash-loop" | "held");
+    let crashing = held && trust == scene.glyphs.good();
     if crashing { scene.glyphs.warn() } else { trust }
 }
 

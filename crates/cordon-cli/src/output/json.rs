@@ -76,6 +76,7 @@ view!(ConnectorStatus {
     progress: maybe,
     quarantined_sync,
     quarantined_digest,
+    reason,
 });
 view!(ChangeCounts { added, removed, modified });
 view!(Pause { by, reason, since: moment, until: moment });
@@ -147,6 +148,7 @@ view!(Run {
     decided_by,
     decision_reason,
     commit_us,
+    reason,
 });
 view!(LogLine { time: moment, connector, pid, line });
 view!(DiffHeader {

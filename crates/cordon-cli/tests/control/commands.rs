@@ -21,10 +21,23 @@ fn each_command_asks_for_what_its_words_mean() {
         ("status hr-csv", r#"StatusRequest { connectors: ["hr-csv"] }"#),
         ("describe hr-csv", r#"DescribeConnectorRequest { connector: "hr-csv" }"#),
         ("sync hr-csv --wait", r#"StartSyncRequest { connector: "hr-csv", wait: true }"#),
-        ("start hr-csv", r#"start OrderRequest { connector: "hr-csv", reason: "" }"#),
-        ("stop hr-csv --reason x", r#"stop OrderRequest { connector: "hr-csv", reason: "x" }"#),
-        ("restart hr-csv", r#"restart OrderRequest { connector: "hr-csv", reason: "" }"#),
-        ("resume hr-csv", r#"resume OrderRequest { connector: "hr-csv", reason: "" }"#),
+        ("start hr-csv", r#"start OrderRequest { connector: "hr-csv", reason: "", wait: false }"#),
+        (
+            "stop hr-csv --reason x",
+            r#"stop OrderRequest { connector: "hr-csv", reason: "x", wait: false }"#,
+        ),
+        (
+            "restart hr-csv",
+            r#"restart OrderRequest { connector: "hr-csv", reason: "", wait: false }"#,
+        ),
+        (
+            "restart hr-csv --wait",
+            r#"restart OrderRequest { connector: "hr-csv", reason: "", wait: true }"#,
+        ),
+        (
+            "resume hr-csv",
+            r#"resume OrderRequest { connector: "hr-csv", reason: "", wait: false }"#,
+        ),
         (
             "pause hr-csv --reason x --for 2h",
             r#"pause PauseRequest { connector: "hr-csv", reason: "x", seconds: 7200 }"#,

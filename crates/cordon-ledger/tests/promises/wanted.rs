@@ -53,6 +53,24 @@ async fn a_resume_ends_a_pause_and_both_are_in_the_evidence() {
 }
 
 #[tokio::test]
+async fn the_end_of_a_pause_brings_back_what_was_wanted_before_it() {
+    let host = Host::new().await;
+    for (before, connector) in [(Wanted::Stopped, "a"), (Wanted::Run, "b")] {
+        let it = name(connector);
+        host.ledger.set_wanted(&it, before.clone(), "alice", "moved", at(1)).await.unwrap();
+        host.ledger.set_wanted(&it, paused(), "alice", "certificate swap", at(2)).await.unwrap();
+        host.ledger.set_wanted(&it, paused(), "bob", "takes longer", at(3)).await.unwrap();
+        let ledger = host.reopen().await.unwrap();
+        let (wanted, seq) = ledger.end_pause(&it, "bob", "swapped", at(4)).await.unwrap();
+        assert_eq!(wanted, before);
+        assert_eq!(ledger.wanted().await.unwrap()[&it], before);
+        let again = ledger.end_pause(&it, "bob", "swapped", at(5)).await.unwrap();
+        assert_eq!(again, (before, seq), "without a pause nothing is written");
+        host.reopen().await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_pause_without_a_reason_is_refused() {
     let host = Host::new().await;
     let refused = host.ledger.set_wanted(&name("hr"), paused(), "alice", "", at(1)).await;

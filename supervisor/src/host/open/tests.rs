@@ -40,8 +40,11 @@ fn a_sync_that_the_end_of_the_service_interrupted_stays_due() {
     assert_eq!(counted(&[]), None);
     assert_eq!(counted(std::slice::from_ref(&good)), Some(1));
     assert_eq!(counted(&[failed(2, "the source is away"), good.clone()]), Some(2));
-    assert_eq!(counted(&[failed(2, "called off"), good.clone()]), None);
-    assert_eq!(counted(&[failed(3, "called off"), failed(2, "called off")]), None);
+    assert_eq!(counted(&[failed(2, "requested: called off"), good.clone()]), None);
+    assert_eq!(
+        counted(&[failed(3, "requested: called off"), failed(2, "requested: called off")]),
+        None
+    );
     assert_eq!(counted(&[failed(2, SUPERVISOR_ENDED), good]), None);
 }
 

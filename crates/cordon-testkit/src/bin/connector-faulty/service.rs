@@ -20,6 +20,9 @@ const OUTBOX_MESSAGES: usize = 4;
 const PROGRESS_PAUSE: Duration = Duration::from_millis(100);
 /// Records of a batch that never ends.
 const ENDLESS_RECORDS: u64 = 1_000;
+/// Records of a bulky batch, and bytes of the name of each: below 4 MiB together.
+const BULKY_RECORDS: u32 = 1_000;
+const BULKY_BYTES: usize = 3_500;
 
 type Message = Result<v1::SyncMessage, Status>;
 type Outbox = mpsc::Sender<Message>;
@@ -174,6 +177,9 @@ async fn run(scenario: &Scenario, sabotage: &Sabotage, outbox: &Outbox) -> Resul
                         send(outbox, before).await?;
                     }
                 }
+                Act::Checkpoints => return checkpoints(outbox).await,
+                Act::EmptyBatches => return empty_batches(position.scope, outbox).await,
+                Act::Bulky(batches) => bulky(position.scope, *batches, outbox).await?,
                 act => acts::perform(act, sabotage).await?,
             }
         }
@@ -262,16 +268,46 @@ async fn endless(scope: u32, outbox: &Outbox) -> Result<(), Status> {
         let first = page * ENDLESS_RECORDS;
         let ids: Vec<String> =
             (first..first + ENDLESS_RECORDS).map(|id| format!("endless{id}")).collect();
-        let batch = v1::Batch {
-            scope,
-            kind: v1::RecordKind::Resource.into(),
-            r#type: "user".to_owned(),
-            records: ENDLESS_RECORDS as u32,
-            columns: vec![lies::texts("id", &ids)],
-        };
+        let batch = users(scope, vec![lies::texts("id", &ids)], ENDLESS_RECORDS as u32);
         send(outbox, Payload::Batch(batch)).await?;
     }
     Ok(())
+}
+
+async fn checkpoints(outbox: &Outbox) -> Result<(), Status> {
+    loop {
+        send(outbox, Payload::Checkpoint(v1::Checkpoint::default())).await?;
+        tokio::time::sleep(PROGRESS_PAUSE).await;
+    }
+}
+
+async fn empty_batches(scope: u32, outbox: &Outbox) -> Result<(), Status> {
+    loop {
+        let batch = users(scope, vec![lies::texts("id", &[])], 0);
+        send(outbox, Payload::Batch(batch)).await?;
+        tokio::time::sleep(PROGRESS_PAUSE).await;
+    }
+}
+
+async fn bulky(scope: u32, batches: u32, outbox: &Outbox) -> Result<(), Status> {
+    for batch in 0..batches {
+        let ids: Vec<String> =
+            (0..BULKY_RECORDS).map(|record| format!("bulky{batch}-{record}")).collect();
+        let names: Vec<String> = ids.iter().map(|id| id.repeat(BULKY_BYTES / id.len())).collect();
+        let columns = vec![lies::texts("id", &ids), lies::texts("name", &names)];
+        send(outbox, Payload::Batch(users(scope, columns, BULKY_RECORDS))).await?;
+    }
+    Ok(())
+}
+
+fn users(scope: u32, columns: Vec<v1::Column>, records: u32) -> v1::Batch {
+    v1::Batch {
+        scope,
+        kind: v1::RecordKind::Resource.into(),
+        r#type: "user".to_owned(),
+        records,
+        columns,
+    }
 }
 
 async fn progress(step: u64, outbox: &Outbox) -> Result<(), Status> {

@@ -1,0 +1,99 @@
+//! Is a sync alive? Judged by its work, never by its process being up or its channel answering.
+//!
+//! A connector whose event loop answers pings and that gets nowhere looks healthy to everything but
+//! its counters. So records, finished scopes and reported progress are counted as they come, and
+//! [`pulse`] holds them against the clock. What is late is not ended at once: [`starved`] looks first
+//! whether this host, or a limit that we set, held it back, and then it gets the same time once more.
+//!
+//! Here is the shell around the two: it ticks, reads files of the kernel, and asks.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::process::Process;
+use crate::schedule::in_words;
+
+mod pulse;
+mod readings;
+mod starved;
+
+pub(crate) use pulse::{Bounds, Late, Rate};
+use pulse::{Pulse, Seen};
+use readings::Reader;
+
+/// The longest time between two looks.
+const LOOK: Duration = Duration::from_secs(1);
+/// Looks within the shortest bound, so that it is met to a tenth.
+const LOOKS_IN_A_BOUND: u32 = 20;
+
+/// What a sync has done so far. Written by whoever reads its stream.
+#[derive(Debug, Default)]
+pub(crate) struct Work {
+    units: AtomicU64,
+    ours: AtomicBool,
+    extended: Mutex<Option<String>>,
+}
+
+impl Work {
+    /// So many units are done: it only rises.
+    pub(crate) fn note(&self, units: u64) {
+        self.units.fetch_max(units, Ordering::Relaxed);
+    }
+
+    /// Whether it is the supervisor that the connector waits for: time that is not its own.
+    pub(crate) fn wait_for_us(&self, ours: bool) {
+        self.ours.store(ours, Ordering::Relaxed);
+    }
+
+    /// That it got more time, and why; none when it did not.
+    pub(crate) fn extended(&self) -> Option<String> {
+        self.extended.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn seen(&self) -> Seen {
+        Seen { units: self.units.load(Ordering::Relaxed), ours: self.ours.load(Ordering::Relaxed) }
+    }
+}
+
+/// Looks on until the sync is late, and had its time extended once where it was held back.
+pub(crate) async fn watch(bounds: Bounds, work: &Work, process: &Process) -> Late {
+    let look = bounds.shortest().div_f64(f64::from(LOOKS_IN_A_BOUND)).min(LOOK);
+    let look = look.max(Duration::from_millis(1));
+    let mut reader = Reader::new(process.report.cgroups.clone());
+    let first = reader.read(Duration::ZERO);
+    let mut pulse = Pulse::new(bounds, first.at);
+    let (mut begun, mut moved, mut window) = (first, first, first);
+    let mut passed_over = false;
+    loop {
+        tokio::time::sleep(look).await;
+        let now = reader.read(look);
+        // Held up itself, the supervisor has not read yet what came meanwhile.
+        passed_over = !passed_over && now.held_up_by > look * 4;
+        if passed_over {
+            continue;
+        }
+        let before = pulse;
+        let late = pulse.look(now.at, work.seen());
+        if pulse.moved_at() != before.moved_at() {
+            moved = now;
+        }
+        if pulse.window_from() != before.window_from() {
+            window = now;
+        }
+        let Some(late) = late else { continue };
+        let since = match late {
+            Late::Stalled(_) => moved,
+            Late::TooSlow { .. } => window,
+            Late::Deadline(_) => begun,
+        };
+        let Some(why) = starved::judge(&since, &now) else { return late };
+        if !pulse.extend(&late, now.at) {
+            return late;
+        }
+        (begun, moved, window) = (now, now, now);
+        let told = format!("given {} more, for {why}", in_words(late.span()));
+        tracing::warn!(late = %late, extended = told, "a sync is late, and not to blame for it");
+        *work.extended.lock().unwrap_or_else(PoisonError::into_inner) = Some(told);
+    }
+}
