@@ -28,8 +28,10 @@ use crate::secrets::{self, Held, Redactor, Resolved, SecretError};
 use crate::view::Ran;
 
 mod channel;
+mod seen;
 
 use channel::{Hangup, Pings, Terms};
+use seen::Seen;
 
 /// Why a connector did not start.
 #[derive(Debug, thiserror::Error)]
@@ -130,6 +132,7 @@ pub(crate) struct Process {
     pub(crate) report: Arc<JailReport>,
     /// What it said of itself.
     pub(crate) announced: Arc<Announced>,
+    seen: Seen,
     /// From spawn to the answer of `Configure`.
     pub(crate) ready_after: Duration,
     /// Finds the secrets that it was given in what it says.
@@ -165,6 +168,8 @@ impl Start<'_> {
         descriptors::check_headroom()?;
         let resolved = self.resolve().await?;
         let spec = launch_spec(self.connector, self.work_root, self.tag)?;
+        // Before the view is made: what is replaced in between is noticed then, not missed.
+        let seen = Seen::of(&spec.view);
         let mut jailed = self.launcher.spawn(spec).await.map_err(|source| StartError::Spawn {
             program: self.connector.program.display().to_string(),
             source,
@@ -201,6 +206,7 @@ impl Start<'_> {
                 pid,
                 report,
                 announced: Arc::new(announced),
+                seen,
                 ready_after: began.elapsed(),
                 redactor: resolved.redactor.clone(),
             }),
@@ -378,6 +384,11 @@ async fn wait_for(mut death: watch::Receiver<Option<Death>>) -> Option<Death> {
 }
 
 impl Process {
+    /// Whether files that it was shown have been replaced since.
+    pub(crate) fn is_outdated(&self) -> bool {
+        self.seen.is_outdated()
+    }
+
     /// A client of its service.
     pub(crate) fn client(&self) -> ConnectorClient<Channel> {
         self.client.clone()

@@ -164,6 +164,17 @@ impl Runner {
     /// Notes an event and does what follows.
     async fn take(&mut self, event: Event) {
         let held = self.unit.hold;
+        let outdated = self.process.as_ref().is_some_and(Process::is_outdated);
+        if matches!(event, Event::Due(_)) && outdated {
+            self.advance(Event::Outdated);
+        }
+        self.advance(event);
+        if self.unit.hold != held {
+            self.tell_hold().await;
+        }
+    }
+
+    fn advance(&mut self, event: Event) {
         let mut next = Some(event);
         while let Some(event) = next.take() {
             let (unit, effects) =
@@ -179,9 +190,6 @@ impl Runner {
         }
         if self.job.is_none() {
             self.permit = None;
-        }
-        if self.unit.hold != held {
-            self.tell_hold().await;
         }
     }
 

@@ -121,6 +121,8 @@ pub(crate) enum Event {
     Restart,
     /// The configuration changed: what runs is out of date.
     Reconfigured,
+    /// Files that it was shown were replaced: what waits for work would read the old ones.
+    Outdated,
     /// It had nothing to do for `idle_timeout`.
     IdleTooLong,
     /// A moment that was asked for has come.
@@ -254,9 +256,14 @@ pub(crate) fn step(
         Event::IdleTooLong if unit.phase == Phase::Up && unit.due.is_none() => {
             stop(&mut unit, &mut effects);
         }
+        Event::Outdated if unit.phase == Phase::Up => stop(&mut unit, &mut effects),
         Event::Drain => unit.draining = true,
         Event::Shutdown => unit.closing = true,
-        Event::Ready { .. } | Event::SyncDone { .. } | Event::IdleTooLong | Event::Tick => {}
+        Event::Ready { .. }
+        | Event::SyncDone { .. }
+        | Event::Outdated
+        | Event::IdleTooLong
+        | Event::Tick => {}
     }
     settle(&mut unit, at, &mut effects);
     (unit, effects)
@@ -317,11 +324,13 @@ fn note_gone(unit: &mut Unit, reason: Reason, at: Duration, roll: f64, rules: &R
 }
 
 /// What failed is due again. A start that was ordered for its own sake is not: whoever ordered it
-/// was told.
+/// was told. Whoever asked for a sync while it started gets a try of their own, without a wait.
 fn try_again(unit: &mut Unit) {
-    if unit.fresh && unit.due.is_none() && unit.phase == Phase::Starting {
-        unit.fresh = false;
-        return;
+    let was_fresh = std::mem::take(&mut unit.fresh) && unit.phase == Phase::Starting;
+    match unit.due {
+        None if was_fresh => return,
+        Some(Trigger::Operator) if was_fresh => forgive(unit),
+        _ => {}
     }
     unit.due.get_or_insert(Trigger::Retry);
 }
@@ -378,6 +387,8 @@ fn settle(unit: &mut Unit, at: Duration, effects: &mut Vec<Effect>) {
     match (unit.phase, unit.due) {
         (Phase::Down, _) => {
             unit.phase = Phase::Starting;
+            // A start that a sync waits for is that sync's, whoever ordered a process besides.
+            unit.fresh &= unit.due.is_none();
             unit.start.0 += 1;
             effects.push(Effect::Launch(unit.start));
         }

@@ -86,9 +86,11 @@ impl View {
         }
     }
 
-    /// Why it failed last, until it does what it should.
-    pub(crate) fn reason(&self) -> Option<Reason> {
-        self.unit.failed
+    /// Why it failed last, in one word; empty once it does what it should. After a restart of the
+    /// service the newest run tells.
+    pub(crate) fn reason(&self) -> &str {
+        let told = self.failing.as_ref().map(|(_, word)| word.as_str());
+        self.unit.failed.map(Reason::as_str).or(told).unwrap_or_default()
     }
 
     /// What is to be said of that.

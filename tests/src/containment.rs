@@ -10,10 +10,13 @@ use crate::world::{believed_from, delivered, last_good, newest_run, run_of};
 
 /// Tight limits, so that a test does not take the time that a host would give.
 fn limited(scenario: &Scenario) -> Connector {
-    Connector::faulty(scenario).set(
-        "limits",
-        json!({ "sync_timeout": "6s", "stall_timeout": "2s", "records": 5_000, "memory": "96MiB", "tasks": 24 }),
-    )
+    Connector::faulty(scenario)
+        .set(
+            "limits",
+            json!({ "sync_timeout": "6s", "stall_timeout": "2s", "records": 5_000, "memory": "96MiB", "tasks": 24 }),
+        )
+        // What a test looks at is the run that it asked for, and no retry of it.
+        .set("restart", json!({ "backoff": "1h..1h" }))
 }
 
 /// A host with an honest neighbour that synced, and `bad`, which synced honestly once.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use cordon_testkit::{Connector, Host, Scenario, process, wait_until};
 use serde_json::json;
 
-use crate::world::{newest_run, run_of};
+use crate::world::{ended_run, newest_run, run_of};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -23,7 +23,7 @@ fn a_service_that_runs_out_of_descriptors_lives_and_goes_on() {
     process::limit_descriptors(pid, process::descriptors(pid) + 12, hard);
 
     host.sync("late");
-    let run = newest_run(&host, "late");
+    let run = ended_run(&host, "late");
     let error = run["error"].as_str().unwrap();
     assert!(error.contains("descriptors left, and a start needs"), "{error}");
     assert_eq!(host.status("late")["trust_reasons"][0], "host");

@@ -56,6 +56,17 @@ fn a_connector_that_is_never_ready_is_ended_as_start_timeout() {
 }
 
 #[test]
+fn the_reason_of_a_failure_outlives_the_service() {
+    let mut host = host(&Scenario::with("page:2", "exit:3"), json!({}));
+    host.sync("bad");
+    assert_eq!(host.status("bad")["reason"], "exit");
+    host.kill();
+    host.start();
+    let status = host.status("bad");
+    assert_eq!((&status["reason"], &status["trust"]), (&json!("exit"), &json!("failing")));
+}
+
+#[test]
 fn a_connector_that_hangs_in_a_sync_is_ended_as_stalled() {
     let (reason, error) = check("page:2", "hang", json!({ "stall_timeout": "1s" }));
     assert_eq!(reason, "stalled", "{error}");
@@ -337,7 +348,6 @@ fn the_supervisors_memory_does_not_grow_with_what_a_connector_sends() {
         let run = newest_run(&host, "bad");
         let error = run["error"].as_str().unwrap();
         assert!(error.contains(&format!("{} arrived", batches * 1_000 + 100)), "{error}");
-        host.cordon(&["restart", "bad", "--wait"]).exits(0);
         process::memory_peak_bytes(host.pid()).expect("a peak") >> 20
     };
     let (few, many) = (peak(20), peak(300));

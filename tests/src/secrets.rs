@@ -11,7 +11,7 @@ use cordon_testkit::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::world::{delivered, last_good, newest_run, run_of};
+use crate::world::{delivered, ended_run, last_good, newest_run, run_of};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -26,13 +26,6 @@ const CANARIES: [(&str, &str); 5] = [
     ),
     ("by_long_file", "canary-long-0123456789-0123456789-0123456789-0123456789-0123456789"),
 ];
-
-/// The newest run that came to an end.
-#[track_caller]
-fn ended_run(host: &Host, connector: &str) -> Value {
-    let runs = host.cordon(&["runs", connector, "-n", "3"]).done().items();
-    runs.into_iter().find(|run| run["outcome"] != "running").expect("a run has ended")
-}
 
 fn put(folder: &Path, name: &str, content: &str, mode: u32) -> PathBuf {
     let path = folder.join(name);

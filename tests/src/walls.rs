@@ -168,3 +168,19 @@ fn a_connector_reaches_the_listed_place_and_no_other_and_it_is_told() {
     let flow = &detail["flows"][0];
     assert_eq!((&flow["destination"], &flow["connections"]), (&json!(listed), &json!(1)), "{flow}");
 }
+
+#[test]
+fn a_listed_file_that_was_replaced_is_seen_by_the_next_sync() {
+    if !is_root() {
+        return;
+    }
+    let host = csv_host(json!({ "read": ["FEED/workers.csv"] }));
+    assert_eq!(run_of(&host.sync("hr").done())["records"], 2);
+    let pid = host.status("hr")["pid"].clone();
+    let feed = host.folder().join("feed");
+    let rows = "id,mail\n1,a@example.org\n2,b@example.org\n3,c@example.org\n";
+    std::fs::write(feed.join("new"), rows).unwrap();
+    std::fs::rename(feed.join("new"), feed.join("workers.csv")).unwrap();
+    assert_eq!(run_of(&host.sync("hr").done())["records"], 3);
+    assert_ne!(host.status("hr")["pid"], pid, "it is another process");
+}

@@ -50,6 +50,13 @@ pub(crate) fn newest_run(host: &Host, connector: &str) -> Value {
     host.cordon(&["runs", connector, "-n", "1"]).done().items().remove(0)
 }
 
+/// The newest run that came to an end.
+#[track_caller]
+pub(crate) fn ended_run(host: &Host, connector: &str) -> Value {
+    let runs = host.cordon(&["runs", connector, "-n", "3"]).done().items();
+    runs.into_iter().find(|run| run["outcome"] != "running").expect("a run has ended")
+}
+
 /// The codes of a run's findings that hold it back.
 pub(crate) fn held_by(run: &Value) -> Vec<String> {
     let findings = run["findings"].as_array().cloned().unwrap_or_default();

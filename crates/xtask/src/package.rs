@@ -12,11 +12,18 @@ use std::process::Command;
 use anyhow::{Context, bail};
 
 use crate::run::{self, say, warn};
+use crate::test;
 use crate::workspace::Workspace;
 
 /// The packages whose programs are shipped.
-const PACKAGES: [&str; 5] =
-    ["cordond", "cordon-cli", "cordon-sandbox", "connector-csv", "connector-linux"];
+const PACKAGES: [&str; 6] = [
+    "cordond",
+    "cordon-cli",
+    "cordon-sandbox",
+    "cordon-hostile",
+    "connector-csv",
+    "connector-linux",
+];
 
 /// Shells, and the file that holds each one's completion.
 const SHELLS: [(&str, &str); 3] =
@@ -30,7 +37,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<()> {
-    let packager = Packager::prepare(workspace, Build::Release)?;
+    let packager = Packager::prepare(workspace, Build::Release, &[])?;
     let package = packager.make(args.deb_version.as_deref())?;
     say(&package.display().to_string());
     Ok(())
@@ -52,12 +59,13 @@ impl Build {
         }
     }
 
-    /// `cargo build` of these packages.
+    /// Builds what is packed, and what tries it. For development that is all of the workspace: the
+    /// tests are built with the same features, so either takes over what the other has built.
     pub(crate) fn run(self, workspace: &Workspace, packages: &[&str]) -> anyhow::Result<()> {
-        let mut build = workspace.cargo(&["build", "--locked"]);
-        if self == Self::Release {
-            build.arg("--release");
+        if self == Self::Development {
+            return test::build(workspace);
         }
+        let mut build = workspace.cargo(&["build", "--release", "--locked"]);
         run::run(build.args(packages.iter().flat_map(|package| ["--package", package])))
     }
 }
@@ -72,9 +80,13 @@ pub(crate) struct Packager<'a> {
 }
 
 impl<'a> Packager<'a> {
-    /// Builds what is shipped and writes what is generated.
-    pub(crate) fn prepare(workspace: &'a Workspace, build: Build) -> anyhow::Result<Self> {
-        build.run(workspace, &PACKAGES)?;
+    /// Builds what is shipped, with more packages, and writes what is generated.
+    pub(crate) fn prepare(
+        workspace: &'a Workspace,
+        build: Build,
+        with: &[&str],
+    ) -> anyhow::Result<Self> {
+        build.run(workspace, &[&PACKAGES[..], with].concat())?;
         let own = workspace.metadata(false)?.target_directory;
         let programs = own.join(build.folder());
         generate(&programs)?;

@@ -76,10 +76,9 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<()> {
 
 impl Place {
     fn prepare(workspace: &Workspace, build: Build) -> anyhow::Result<Self> {
-        let packager = Packager::prepare(workspace, build)?;
+        let packager = Packager::prepare(workspace, build, &["cordon-testkit"])?;
         let own = packager.make(None)?;
         let next = packager.make(Some(&format!("{}+next", workspace.version()?)))?;
-        build.run(workspace, &["cordon-testkit"])?;
         let target = workspace.metadata(false)?.target_directory;
         let folder = target.join("vm");
         let image = Image::prepare(&folder)?;

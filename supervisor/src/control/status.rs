@@ -11,7 +11,6 @@ use super::problem::Refusal;
 use super::render::micros;
 use crate::host::Handle;
 use crate::outbox::SinkView;
-use crate::reason::Reason;
 
 impl Service {
     /// A configured connector, or a refusal that names the nearest one.
@@ -146,7 +145,7 @@ fn ranked_status(
         progress: progress(handle),
         quarantined_sync: quarantined.map_or(0, |row| row.sync.0),
         quarantined_digest: quarantined.map(|row| row.digest.clone()).unwrap_or_default(),
-        reason: view.reason().map(Reason::as_str).unwrap_or_default().into(),
+        reason: view.reason().to_owned(),
     };
     (trusted.trust, status)
 }

@@ -84,6 +84,7 @@ enum Word {
     Reconfigured,
     Idle,
     Tick,
+    Outdated,
     Drain,
     Shutdown,
 }
@@ -116,6 +117,7 @@ impl Word {
             Self::Reconfigured => Event::Reconfigured,
             Self::Idle => Event::IdleTooLong,
             Self::Tick => Event::Tick,
+            Self::Outdated => Event::Outdated,
             Self::Drain => Event::Drain,
             Self::Shutdown => Event::Shutdown,
         }
@@ -128,7 +130,7 @@ fn play(words: &[Word]) -> Play {
 }
 
 use Word::{
-    Asked, Dies, Done, Drain, Due, Fails, Gone, Idle, Patience, Ready, Reconfigured, Restart,
+    Asked, Dies, Done, Drain, Due, Fails, Gone, Idle, Outdated, Patience, Ready, Reconfigured, Restart,
     Shutdown,
 };
 
@@ -327,6 +329,17 @@ fn a_restart_starts_a_process_also_when_no_sync_is_due() {
 }
 
 #[test]
+fn a_sync_that_is_asked_for_during_a_restart_that_fails_gets_a_try_of_its_own() {
+    let play = play(&[Due, Ready, Done, Restart, Gone]).then(Asked);
+    let play = play.then(Dies(Reason::Exit));
+    assert!(play.launches(), "at once");
+    let play = play.then(Dies(Reason::Exit));
+    assert!(!play.launches(), "and no second one without a wait");
+    let earlier = self::play(&[Due, Ready, Done, Restart, Asked, Gone]).then(Dies(Reason::Exit));
+    assert!(!earlier.launches(), "the start that failed was its own");
+}
+
+#[test]
 fn an_idle_process_is_stopped_and_a_due_sync_is_not_lost_to_it() {
     assert_eq!(play(&[Due, Ready, Done, Idle]).effects, [Effect::Kill]);
     assert!(play(&[Due, Ready, Done, Idle, Due, Gone]).launches());
@@ -376,4 +389,14 @@ fn a_drain_that_takes_too_long_is_ended_by_a_shutdown() {
     let ended = play(&[Due, Ready, Drain, Shutdown]);
     assert_eq!((ended.phase(), &*ended.effects), (Phase::Stopping, &[Effect::Kill][..]));
     assert_eq!(ended.unit.due, Some(Trigger::Schedule), "it stays due");
+}
+
+#[test]
+fn a_process_whose_files_were_replaced_gives_way_to_a_new_one_before_the_next_sync() {
+    let play = play(&[Due, Ready, Done, Outdated]);
+    assert_eq!((play.phase(), &*play.effects), (Phase::Stopping, &[Effect::Kill][..]));
+    let play = play.then(Due).then(Gone);
+    assert_eq!(play.effects, [Effect::Launch(StartNumber(2))]);
+    let busy = self::play(&[Due, Ready, Outdated]);
+    assert_eq!(busy.effects, [], "a sync that runs has read what it read");
 }

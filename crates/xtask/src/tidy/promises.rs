@@ -1,8 +1,9 @@
 //! Every promise names the test that holds us to it.
 //!
-//! In PROMISES.md a promise is a list item or a row of a table. It names tests between backticks,
-//! alone or with their path (`cordon_validate::judge::tests::an_empty_sync_is_quarantined`), or it
-//! says `pending`.
+//! In PROMISES.md, and in the table of what is tried against containment, a promise is a list item or
+//! a row of a table. It names tests between backticks, alone or with their path
+//! (`cordon_validate::judge::tests::an_empty_sync_is_quarantined`), or it says `pending`, or for a
+//! row that no test can hold `no test:` and why.
 
 use std::collections::BTreeSet;
 
@@ -10,21 +11,33 @@ use super::Tree;
 
 const FILE: &str = "PROMISES.md";
 
+/// What connectors and hosts were made to do, row by row.
+const TRIALS: &str = "docs/containment.md";
+
 pub(super) fn check(tree: &Tree) -> Vec<String> {
     let Some(text) = tree.text(FILE) else { return vec![format!("{FILE} is missing")] };
     let tests: BTreeSet<&str> =
         tree.with_end(".rs").flat_map(|(_, source)| tests_in(source)).collect();
+    let mut findings = check_file(FILE, text, &tests);
+    if let Some(text) = tree.text(TRIALS) {
+        findings.extend(check_file(TRIALS, text, &tests));
+    }
+    findings
+}
+
+fn check_file(file: &str, text: &str, tests: &BTreeSet<&str>) -> Vec<String> {
     let mut findings = Vec::new();
     for (line, promise) in promises(text) {
         let named: Vec<&str> =
             promise.split('`').skip(1).step_by(2).filter(|code| is_test_name(code)).collect();
-        if named.is_empty() && !promise.contains("pending") {
-            findings.push(format!("{FILE}:{line} names no test and is not marked pending"));
+        let excused = promise.contains("pending") || promise.contains("no test:");
+        if named.is_empty() && !excused {
+            findings.push(format!("{file}:{line} names no test and is not marked pending"));
         }
         for name in named {
             let function = name.rsplit("::").next().unwrap_or(name);
             if !tests.contains(function) {
-                findings.push(format!("{FILE}:{line} names {name}, and no test has that name"));
+                findings.push(format!("{file}:{line} names {name}, and no test has that name"));
             }
         }
     }
@@ -122,6 +135,26 @@ mod tests {
 | Stop | `a_pause_is_kept` |
 ";
         assert_eq!(check_text(text), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_trial_without_a_test_says_why() {
+        let trials = "\
+| what it does | what shows it |
+| --- | --- |
+| forks | `a_sync_is_held` |
+| leaks | no test: nothing to measure |
+| lies | trust us |
+| hides | `a_sync_was_held` |
+";
+        let tree = Tree::of(&[("PROMISES.md", ""), (TRIALS, trials), ("a/src/lib.rs", SOURCE)]);
+        assert_eq!(
+            check(&tree),
+            [
+                "docs/containment.md:5 names no test and is not marked pending",
+                "docs/containment.md:6 names a_sync_was_held, and no test has that name",
+            ]
+        );
     }
 
     #[test]

@@ -7,12 +7,13 @@ use super::shell::{
     UNIT, accepted, answers, cordon, main_pid, pid, process_field, property, sh, status, sync,
     until,
 };
-use super::world::{drop_in, forget, group_of, in_group, play, scripted};
+use super::world::{bring_faulty, drop_in, forget, group_of, in_group, play, scripted};
 
 /// Limits of the connector that the cases look at.
 const LIMITS: &str = "limits = { memory = \"96MiB\", cpu = \"50%\", tasks = 40 }";
 
 pub(super) fn as_root_every_connector_has_a_user_of_its_own() -> anyhow::Result<()> {
+    bring_faulty()?;
     for name in ["left", "right"] {
         play(name, 20, None)?;
         scripted(name, LIMITS)?;

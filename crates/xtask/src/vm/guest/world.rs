@@ -13,8 +13,18 @@ pub(super) const PAYLOAD: &str = "/var/payload";
 /// The file of accepted changes.
 pub(super) const CHANGES: &str = "/var/log/cordon/changes.ndjson";
 
+/// Where the scripted connector is: below /usr, where a connector may execute, because one of its
+/// faults is to start itself again and again.
+const FAULTY: &str = "/usr/local/lib/cordon-vm/connector-faulty";
+
 /// Where sources and scenarios lie, and what connectors are let read.
 pub(super) const SOURCES: &str = "/srv/cordon-vm";
+
+/// Brings the scripted connector to its place.
+pub(super) fn bring_faulty() -> anyhow::Result<()> {
+    sh(&format!("install -D -m 755 {PAYLOAD}/connector-faulty {FAULTY}"))?;
+    Ok(())
+}
 
 /// Writes what the scripted connector does from now on: an honest source, and one fault in it.
 pub(super) fn play(name: &str, users: u32, fault: Option<(&str, &str)>) -> anyhow::Result<()> {
@@ -30,8 +40,8 @@ pub(super) fn scripted(name: &str, lines: &str) -> anyhow::Result<()> {
     // Without root there is one user for all, which has to be said.
     let user = if property("User")? == "root" { "" } else { "isolation = { user = \"same\" }" };
     let text = format!(
-        "use = \"{PAYLOAD}/connector-faulty\"\nargs = [\"--scenario\", \"{scenario}\"]\n\
-         idle_timeout = \"2h\"\nallow = {{ read = [\"{SOURCES}\", \"{PAYLOAD}\"] }}\n{user}\n{lines}\n\
+        "use = \"{FAULTY}\"\nargs = [\"--scenario\", \"{scenario}\"]\n\
+         idle_timeout = \"2h\"\nallow = {{ read = [\"{SOURCES}\"] }}\n{user}\n{lines}\n\
          [config]\nfile = \"{scenario}\"\n"
     );
     configure(name, &text)
