@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use cordon_ledger::{
-    Acceptance, ChangeCounts, Commit, CommitError, FailedRun, Measured, QuarantinedRow,
+    Acceptance, ChangeCounts, Commit, CommitError, Committed, FailedRun, Measured, QuarantinedRow,
     QuarantinedRun, RejectedRun,
 };
 use cordon_model::{Finding, Severity, SyncNumber, Watermark};
@@ -19,7 +19,7 @@ use cordon_validate::{
 use jiff::Timestamp;
 
 use crate::config::Connector;
-use crate::host::Host;
+use crate::host::{Finished, Host};
 use crate::process::Process;
 use crate::reason::Reason;
 use crate::session::{Outcome, Violation, chain};
@@ -82,8 +82,12 @@ impl<'a> Gate<'a> {
 
     /// Numbers a sync and writes down that it began.
     pub(crate) async fn begin(&self, trigger: Trigger) -> Result<SyncNumber, GateError> {
-        let name = &self.connector.name;
-        Ok(self.host.ledger.begin_run(name, trigger.as_str(), Timestamp::now()).await?)
+        let (name, now) = (&self.connector.name, Timestamp::now());
+        let ledger = &self.host.ledger;
+        for (_, sync) in ledger.recover_connector(name, now).await?.failed {
+            tracing::warn!(connector = %name, %sync, "noted the end of an earlier sync");
+        }
+        Ok(ledger.begin_run(name, trigger.as_str(), now).await?)
     }
 
     /// Opens the staging of a sync, and the snapshot that it will be compared with.
@@ -92,6 +96,7 @@ impl<'a> Gate<'a> {
         sync: SyncNumber,
         process: &Process,
     ) -> Result<(Staging, Option<Snapshot>), GateError> {
+        self.take_back().await?;
         let last_good = self.host.ledger.last_good(&self.connector.name).await?;
         let spec = StageSpec {
             connector: self.connector.name.clone(),
@@ -207,23 +212,19 @@ impl<'a> Gate<'a> {
         &self,
         accepted: Accepted,
         staged: &Snapshot,
-        mut acceptance: Acceptance,
+        acceptance: Acceptance,
     ) -> Result<(), GateError> {
-        let began = Instant::now();
-        let store = self.host.store.clone();
-        tokio::task::spawn_blocking(move || store.publish(accepted)).await??;
-        (self.host.faults)("gate.published");
-        if let Acceptance::Policy { measured, .. } = &mut acceptance {
-            note(measured, "publish", began.elapsed());
-        }
-        let commit = commit(staged, acceptance);
-        let committed = match self.host.ledger.commit(&commit, Timestamp::now()).await {
-            Ok(committed) => committed,
+        let commit = match self.make_current(accepted, staged, acceptance).await {
+            Ok(done) => done,
             Err(error) => {
-                self.withdraw(commit.sync).await;
-                return Err(error.into());
+                if let Err(error) = self.take_back().await {
+                    // The next sync, or the next start, looks again.
+                    tracing::error!(sync = %staged.manifest.sync, %error, "cannot take back");
+                }
+                return Err(error);
             }
         };
+        let (commit, committed) = commit;
         (self.host.faults)("gate.committed");
         tracing::info!(
             connector = %commit.connector,
@@ -240,20 +241,50 @@ impl<'a> Gate<'a> {
         Ok(())
     }
 
-    /// Takes back the files of a commit that the ledger did not take, unless it did after all.
-    async fn withdraw(&self, sync: SyncNumber) {
-        let name = self.connector.name.clone();
-        let current = self.host.ledger.last_good(&name).await;
-        if !matches!(&current, Ok(row) if row.as_ref().is_none_or(|row| row.sync != sync)) {
-            // Either it is current, or nobody can tell now; the next start looks again.
-            return;
-        }
+    async fn make_current(
+        &self,
+        accepted: Accepted,
+        staged: &Snapshot,
+        mut acceptance: Acceptance,
+    ) -> Result<(Commit, Committed), GateError> {
+        let began = Instant::now();
         let store = self.host.store.clone();
-        match tokio::task::spawn_blocking(move || store.withdraw(&name, sync)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!(%sync, error = chain(&error), "cannot withdraw"),
-            Err(error) => tracing::error!(%sync, %error, "cannot withdraw"),
+        tokio::task::spawn_blocking(move || store.publish(accepted)).await??;
+        (self.host.faults)("gate.published");
+        if let Acceptance::Policy { measured, .. } = &mut acceptance {
+            note(measured, "publish", began.elapsed());
         }
+        let commit = commit(staged, acceptance);
+        let committed = self.host.ledger.commit(&commit, Timestamp::now()).await?;
+        Ok((commit, committed))
+    }
+
+    /// Takes back a snapshot that the ledger does not know: some commit failed half-way. Left where
+    /// it is, every later one would be outrun by it.
+    async fn take_back(&self) -> Result<(), GateError> {
+        let Some(sync) = self.unknown().await? else { return Ok(()) };
+        // A transaction that the disk refused may still lie whole in the ledger's log, and would
+        // come true with the next start. What is written after it takes its place.
+        let name = &self.connector.name;
+        let body = serde_json::json!({ "sync": sync });
+        let now = Timestamp::now();
+        self.host
+            .ledger
+            .append_event("snapshot.withdrawn", Some(name), "cordond", body, now)
+            .await?;
+        if self.unknown().await? == Some(sync) {
+            let (store, name) = (self.host.store.clone(), name.clone());
+            tokio::task::spawn_blocking(move || store.withdraw(&name, sync)).await??;
+        }
+        Ok(())
+    }
+
+    /// A snapshot in the store that is newer than what the ledger calls the last known good.
+    async fn unknown(&self) -> Result<Option<SyncNumber>, GateError> {
+        let current = self.host.ledger.last_good(&self.connector.name).await?.map(|row| row.sync);
+        let (store, name) = (self.host.store.clone(), self.connector.name.clone());
+        let newest = tokio::task::spawn_blocking(move || store.newest(&name)).await??;
+        Ok(newest.filter(|newest| current.is_none_or(|current| current < *newest)))
     }
 
     /// Lets a quarantined candidate pass on a person's word.
@@ -263,6 +294,7 @@ impl<'a> Gate<'a> {
         release: Release,
     ) -> Result<(), GateError> {
         let verdict: Verdict = serde_json::from_str(&waiting.verdict_json)?;
+        self.take_back().await?;
         let current = self.host.ledger.last_good(&self.connector.name).await?.map(|row| row.sync);
         let (by, reason) = (release.by.clone(), release.reason.clone());
         let accepted = cordon_validate::release(verdict, release, current)?;
@@ -304,6 +336,9 @@ impl<'a> Gate<'a> {
             measured: self.measured(process, 0),
         };
         self.host.ledger.fail_run(name, sync, &failed, Timestamp::now()).await?;
+        // A commit may have failed after the candidate was staged: it must not fill a disk that is
+        // perhaps full already.
+        self.discard(sync).await;
         self.tell(sync).await;
         Ok(())
     }
@@ -411,7 +446,7 @@ impl<'a> Gate<'a> {
     /// Lets everybody who waits know that a sync has ended.
     async fn tell(&self, sync: SyncNumber) {
         self.host.refresh(&self.connector.name).await;
-        let _ = self.host.finished.send((self.connector.name.clone(), sync));
+        let _ = self.host.finished.send((self.connector.name.clone(), Finished::Noted(sync)));
     }
 
     fn measured(&self, process: Option<&Process>, records: u64) -> Measured {

@@ -64,13 +64,22 @@ pub(crate) struct Host {
     /// Rung when the ledger says something new.
     pub(crate) bell: Bell,
     /// Syncs that ended.
-    pub(crate) finished: broadcast::Sender<(ConnectorName, SyncNumber)>,
+    pub(crate) finished: broadcast::Sender<(ConnectorName, Finished)>,
     /// When the service started.
     pub(crate) started_at: Timestamp,
     config: RwLock<Loaded>,
     connectors: RwLock<BTreeMap<ConnectorName, Handle>>,
     sinks: RwLock<BTreeMap<String, SinkHandle>>,
     lock: open::StateLock,
+}
+
+/// How a sync ended, for those who wait for it.
+#[derive(Debug, Clone)]
+pub(crate) enum Finished {
+    /// The ledger says how.
+    Noted(SyncNumber),
+    /// The ledger could not be written, for this reason.
+    Unnoted(String),
 }
 
 /// The configuration in force.

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Past;
 use crate::config::Connector;
 use crate::gate::{Decision, Gate};
-use crate::host::Host;
+use crate::host::{Finished, Host};
 use crate::process::{Process, StartError};
 use crate::reason::{Class, Reason, death_in_words};
 use crate::session::{Progress, SessionError};
@@ -349,7 +349,12 @@ impl Runner {
         if reason.class() != Class::Order {
             self.fails(reason);
         }
-        let Some(sync) = sync else { return self.no_sync(reason, &happened).await };
+        let Some(sync) = sync else {
+            if let Fault::Gate(_) = fault {
+                self.unnoted(happened.clone());
+            }
+            return self.no_sync(reason, &happened).await;
+        };
         let gate = Gate::new(&self.host, &self.connector);
         let noted = match fault {
             Fault::Session(SessionError::Protocol(violation)) => {
@@ -359,7 +364,14 @@ impl Runner {
         };
         if let Err(error) = noted {
             tracing::error!(connector = %self.connector.name, %sync, %error, "a failed sync was not noted");
+            self.unnoted(fault.to_string());
         }
+    }
+
+    /// Tells those who wait that the ledger will not tell them.
+    fn unnoted(&self, why: String) {
+        let ended = (self.connector.name.clone(), Finished::Unnoted(why));
+        let _ = self.host.finished.send(ended);
     }
 
     /// A start that no sync waited for, or a sync that never got a number.

@@ -122,7 +122,7 @@ fn a_protocol_of_the_future_is_refused_by_number() {
 #[test]
 fn a_memory_hog_dies_of_its_own_limit() {
     if !std::path::Path::new("/sys/fs/cgroup/memory").exists() || !is_root() {
-        eprintln!("skipped: memory cgroup");
+        cordon_testkit::capability::skipped("memory cgroup");
         return;
     }
     let end = check("page:2", "memory-hog");
@@ -191,7 +191,7 @@ fn a_crash_loop_opens_the_breaker_and_says_why() {
 #[test]
 fn the_memory_of_a_connector_is_closed_to_its_own_user() {
     if !is_root() {
-        eprintln!("skipped: root");
+        cordon_testkit::capability::skipped("root");
         return;
     }
     let generator = Connector::program("connector-generator")

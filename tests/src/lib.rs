@@ -7,15 +7,23 @@
 #[cfg(test)]
 mod containment;
 #[cfg(test)]
+mod damage;
+#[cfg(test)]
 mod delivery;
 #[cfg(test)]
 mod descriptors;
 #[cfg(test)]
+mod disk_faults;
+#[cfg(test)]
 mod gate;
+#[cfg(test)]
+mod host_faults;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod kill_drills;
+#[cfg(test)]
+mod kill_sweep;
 #[cfg(test)]
 mod liveness;
 #[cfg(test)]
@@ -28,6 +36,8 @@ mod secrets;
 mod service;
 #[cfg(test)]
 mod state;
+#[cfg(test)]
+mod sweep;
 #[cfg(test)]
 mod walls;
 #[cfg(test)]

@@ -106,7 +106,7 @@ fn every_order_is_in_the_evidence() {
 fn another_user_is_refused_and_told_why() {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
     if std::fs::metadata("/proc/self").map_or(1, |own| own.uid()) != 0 {
-        eprintln!("skipped: root");
+        cordon_testkit::capability::skipped("root");
         return;
     }
     let host = Host::setup().faulty("src", &Scenario::default()).start();

@@ -98,7 +98,7 @@ fn a_damaged_snapshot_file_is_refused_by_name_and_nothing_is_deleted() {
 fn a_full_disk_fails_the_sync_and_the_service_lives() {
     let folder = tempfile::tempdir().unwrap();
     let Some(_disk) = SmallDisk::mount(folder.path(), "24m") else {
-        eprintln!("skipped: mount");
+        cordon_testkit::capability::skipped("mount");
         return;
     };
     let data_dir = folder.path().join("state");

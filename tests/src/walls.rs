@@ -13,7 +13,7 @@ fn is_root() -> bool {
     let own = std::fs::metadata("/proc/self");
     let root = own.is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
     if !root {
-        eprintln!("skipped: root");
+        cordon_testkit::capability::skipped("root");
     }
     root
 }

@@ -78,8 +78,14 @@ pub(crate) fn last_good(host: &Host, connector: &str) -> u64 {
 pub(crate) fn delivered(host: &Host) {
     let deadline = std::time::Duration::from_secs(20);
     cordon_testkit::wait_until("everything is delivered", deadline, || {
-        let status = host.cordon(&["status"]).done().json();
-        let sinks = status["sinks"].as_array().cloned().unwrap_or_default();
-        sinks.iter().all(|sink| sink["behind"] == 0)
+        is_delivered(&host.cordon(&["status"]).done())
     });
+}
+
+/// Whether a status says that the sinks have everything that was accepted.
+#[track_caller]
+pub(crate) fn is_delivered(status: &Answer) -> bool {
+    let status = status.json();
+    let sinks = status["sinks"].as_array().cloned().unwrap_or_default();
+    sinks.iter().all(|sink| sink["behind"] == 0)
 }

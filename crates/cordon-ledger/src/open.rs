@@ -192,6 +192,7 @@ impl Opening<'_> {
         let tail = (head.0 >= CHECKED_WHOLE_BELOW).then_some(CHECKED_TAIL);
         let report = evidence::verify(reader, tail).await.map_err(|error| self.evidence(error))?;
         witness::check(reader).await.map_err(|error| self.evidence(error))?;
+        self.check_tables(reader).await?;
         Ok(report)
     }
 
@@ -211,6 +212,27 @@ impl Opening<'_> {
             return Err(self.damaged(format!("{} rows refer to rows that are gone", orphans.len())));
         }
         Ok(())
+    }
+
+    /// The tables as text: a byte that flipped in it is a sound page for SQLite, and a column that is
+    /// gone or a check that no longer checks.
+    async fn check_tables(&self, reader: &mut SqliteConnection) -> Result<(), OpenError> {
+        let found = tables(reader).await.map_err(|source| self.unreadable(source))?;
+        let mut model = SqliteConnectOptions::new()
+            .in_memory(true)
+            .connect()
+            .await
+            .map_err(|source| self.database(source))?;
+        let made = sqlx::raw_sql(TABLES).execute(&mut model).await;
+        made.map_err(|source| self.database(source))?;
+        let known = tables(&mut model).await.map_err(|source| self.database(source))?;
+        match known.iter().find(|table| !found.contains(table)) {
+            Some((name, _)) => Err(self.damaged(format!("{name} is not what Cordon made"))),
+            None if found.len() != known.len() => {
+                Err(self.damaged("there is more in it than Cordon made"))
+            }
+            None => Ok(()),
+        }
     }
 
     async fn integer(
@@ -244,6 +266,13 @@ impl Opening<'_> {
             VerifyError::Read(error) => self.damaged(describe(&error)),
         }
     }
+}
+
+/// Names and texts of what a database is made of; what SQLite makes for itself has no text.
+async fn tables(connection: &mut SqliteConnection) -> Result<Vec<(String, String)>, sqlx::Error> {
+    sqlx::query_as("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name")
+        .fetch_all(connection)
+        .await
 }
 
 /// An error with its causes, for a message that has no place for a source.

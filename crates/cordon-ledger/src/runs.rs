@@ -295,8 +295,21 @@ impl Ledger {
     /// the first run begins.
     pub async fn recover(&self, now: Timestamp) -> Result<Recovered, WriteError> {
         let mut tx = self.begin(TABLE).await?;
-        let done = recover(tx.connection(), now).await;
-        tx.end(done).await
+        let done = fail_running(tx.connection(), None, SUPERVISOR_ENDED, now).await;
+        tx.end(done.map(|failed| Recovered { failed })).await
+    }
+
+    /// Ends the runs of a connector that are under way in the ledger alone, because their end could
+    /// not be written when it came. Call it while nothing works on one.
+    pub async fn recover_connector(
+        &self,
+        connector: &ConnectorName,
+        now: Timestamp,
+    ) -> Result<Recovered, WriteError> {
+        let mut tx = self.begin(TABLE).await?;
+        let error = "its end could not be written down when it came";
+        let done = fail_running(tx.connection(), Some(connector), error, now).await;
+        tx.end(done.map(|failed| Recovered { failed })).await
     }
 }
 
@@ -409,25 +422,31 @@ async fn reject(
     evidence::append(connection, entry, now).await
 }
 
-async fn recover(
+/// Fails every run that is under way, of one connector or of all.
+async fn fail_running(
     connection: &mut SqliteConnection,
+    connector: Option<&ConnectorName>,
+    error: &str,
     now: Timestamp,
-) -> Result<Recovered, WriteError> {
+) -> Result<Vec<(ConnectorName, SyncNumber)>, WriteError> {
     let rows = sqlx::query(
-        "SELECT connector, sync FROM runs WHERE outcome = 'running' ORDER BY connector, sync",
+        "SELECT connector, sync FROM runs
+         WHERE outcome = 'running' AND (?1 IS NULL OR connector = ?1)
+         ORDER BY connector, sync",
     )
+    .bind(connector.map(ConnectorName::as_str))
     .fetch_all(&mut *connection)
     .await
     .map_err(query)?;
-    let mut recovered = Recovered::default();
-    let failed = FailedRun { error: SUPERVISOR_ENDED.to_owned(), ..FailedRun::default() };
+    let end = FailedRun { error: error.to_owned(), ..FailedRun::default() };
+    let mut failed = Vec::new();
     for row in &rows {
         let cells = Cells { table: TABLE, row };
         let (connector, sync) = (cells.connector()?, cells.sync("sync")?);
-        fail(connection, &connector, sync, &failed, now).await?;
-        recovered.failed.push((connector, sync));
+        fail(connection, &connector, sync, &end, now).await?;
+        failed.push((connector, sync));
     }
-    Ok(recovered)
+    Ok(failed)
 }
 
 pub(crate) async fn get(

@@ -21,6 +21,8 @@ use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 
 /// Larger files are no connector programs.
 const PROGRAM_BYTES_MAX: u64 = 1 << 30;
+/// How often a memory file is tried to be sealed; the kernel waits 150 ms in each.
+const SEAL_TRIES: u32 = 20;
 
 /// The bytes of one program, sealed.
 #[derive(Debug)]
@@ -108,10 +110,22 @@ impl Program {
         let mut memory = File::from(memory);
         let digest = copy_hashed(file.take(PROGRAM_BYTES_MAX + 1), &mut memory)?;
         let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
-        fcntl_add_seals(memory.as_fd(), seals)?;
+        seal(&memory, seals)?;
         let interpreter = interpreter_of(&memory)?;
         Ok(Self { memory: memory.into(), digest, interpreter })
     }
+}
+
+/// Seals a memory file. The kernel refuses while a page is still held by whoever looked at it last,
+/// and on a busy host it does so although nobody will write.
+fn seal(memory: &File, seals: SealFlags) -> io::Result<()> {
+    for _ in 0..SEAL_TRIES {
+        match fcntl_add_seals(memory.as_fd(), seals) {
+            Err(rustix::io::Errno::BUSY) => {}
+            sealed => return Ok(sealed?),
+        }
+    }
+    Err(rustix::io::Errno::BUSY.into())
 }
 
 fn copy_hashed(mut from: impl Read, to: &mut File) -> io::Result<String> {

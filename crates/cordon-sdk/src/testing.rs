@@ -147,17 +147,18 @@ impl Harness {
             id: key.id.clone(),
             entitlement: key.entitlement.clone(),
         });
-        let request = v1::LookupRequest { keys: keys.collect() };
-        let answer = self.client.lookup(request).await;
+        let keys: Vec<_> = keys.collect();
+        let asked = keys.len();
+        let answer = self.client.lookup(v1::LookupRequest { keys }).await;
         let answer = answer.map_err(|status| Error::from_status(&status))?.into_inner();
-        Ok(answer
-            .presences()
-            .map(|presence| match presence {
-                v1::Presence::Unspecified => Presence::Unknown,
-                v1::Presence::Present => Presence::Present,
-                v1::Presence::Absent => Presence::Absent,
-            })
-            .collect())
+        let presences = cordon_wire::lookup::presences_from_wire(&answer, asked)
+            .map_err(|error| Error::bug("an answer that fits no question").caused_by(error))?;
+        let presence = |word| match word {
+            v1::Presence::Unspecified => Presence::Unknown,
+            v1::Presence::Present => Presence::Present,
+            v1::Presence::Absent => Presence::Absent,
+        };
+        Ok(presences.into_iter().map(presence).collect())
     }
 
     pub(crate) async fn describe(&mut self) -> Result<v1::DescribeResponse, Error> {

@@ -68,7 +68,7 @@ pub(crate) fn finish(
         (&a.record_type, a.kind, &a.column).cmp(&(&b.record_type, b.kind, &b.column))
     });
     let manifest = manifest(&staging, &reports, last_good, &parts, step, defects);
-    commit.wait();
+    commit.wait()?;
     let digest = commit::commit(&staging, parts, &manifest)?;
     timings.commit = lap.take();
     let content_digest = manifest.content_digest();

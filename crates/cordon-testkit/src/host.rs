@@ -5,6 +5,7 @@
 //! started again on the same state, also with a fault point armed.
 
 mod answer;
+mod copy;
 mod manager;
 mod setup;
 
@@ -22,6 +23,7 @@ pub use answer::Answer;
 pub use manager::ServiceManager;
 pub use setup::{Connector, Setup, WEBHOOK_SECRET};
 
+use crate::disk::{Deed, Harm, Watch};
 use crate::scenario::Scenario;
 use crate::{process, programs, wait_for};
 
@@ -94,11 +96,16 @@ impl Host {
     pub fn try_start(&mut self) -> Result<(), Ended> {
         assert!(self.daemon.is_none(), "cordond runs already");
         let log = self.next_log();
-        let mut child = self.spawn(&log);
+        let child = self.spawn(&log);
+        self.answers(child, &log)
+    }
+
+    /// Waits until a service that was started answers.
+    fn answers(&mut self, mut child: Child, log: &Path) -> Result<(), Ended> {
         let begun = Instant::now();
         loop {
             if let Some(status) = wait(&mut child) {
-                return Err(Ended { status, log: read(&log) });
+                return Err(Ended { status, log: read(log) });
             }
             let stream = std::os::unix::net::UnixStream::connect(self.socket());
             if stream.is_ok() && self.cordon(&["status"]).code == 0 {
@@ -108,10 +115,31 @@ impl Host {
             if begun.elapsed() > READY_DEADLINE {
                 let _ = child.kill();
                 let _ = child.wait();
-                panic!("cordond does not answer after {READY_DEADLINE:?}:\n{}", read(&log));
+                panic!("cordond does not answer after {READY_DEADLINE:?}:\n{}", read(log));
             }
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// Starts the service watched from its first call on, as [`Host::watch`] does; gives how it ended
+    /// when it did not stay.
+    pub fn start_watched(
+        &mut self,
+        deeds: &[Deed],
+        harms: &[(u64, Harm)],
+    ) -> (Option<Watch>, Result<(), Ended>) {
+        let log = self.next_log();
+        // It stands still until it is watched, and becomes the service then.
+        let mut command = Command::new("sh");
+        command.args(["-c", "kill -STOP $$; exec \"$@\"", "sh"]).arg(programs::path("cordond"));
+        let child = self.spawn_as(command, &log);
+        let pid = child.id();
+        wait_for("the service stands still", READY_DEADLINE, || {
+            process::is_stopped(pid).then_some(())
+        });
+        let watch = self.watch_process(pid, deeds, harms);
+        process::signal(pid, Signal::SIGCONT);
+        (watch, self.answers(child, &log))
     }
 
     /// Starts the service and does not wait for it, such as when it is not to come up.
@@ -289,8 +317,11 @@ impl Host {
     }
 
     fn spawn(&self, log: &Path) -> Child {
+        self.spawn_as(Command::new(programs::path("cordond")), log)
+    }
+
+    fn spawn_as(&self, mut command: Command, log: &Path) -> Child {
         let file = File::create(log).unwrap_or_else(|error| panic!("{}: {error}", log.display()));
-        let mut command = Command::new(programs::path("cordond"));
         command.arg("--config").arg(self.config()).env_remove("CORDON_FAULT");
         if self.is_dev {
             command.arg("--dev");

@@ -4,12 +4,17 @@
 //! Only tests depend on this crate. It drives what ships from outside and knows nothing of its
 //! insides. A fixture that cannot do its work panics and says why: the test has failed.
 
+pub mod capability;
+pub mod disk;
 pub mod host;
+pub mod jail;
 pub mod leak;
 pub mod process;
 pub mod programs;
 pub mod receiver;
 pub mod scenario;
+#[cfg(target_arch = "x86_64")]
+pub mod trace;
 mod wait;
 
 pub use host::{Answer, Connector, Ended, Host, ServiceManager, Setup};

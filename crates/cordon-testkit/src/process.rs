@@ -11,6 +11,11 @@ pub fn is_alive(pid: u32) -> bool {
     status_line(pid, "State:").is_some_and(|state| !state.starts_with(['Z', 'X']))
 }
 
+/// Whether a process was stopped by a signal.
+pub fn is_stopped(pid: u32) -> bool {
+    status_line(pid, "State:").is_some_and(|state| state.starts_with('T'))
+}
+
 /// The most memory that a process had at a time, in bytes.
 pub fn memory_peak_bytes(pid: u32) -> Option<u64> {
     let line = status_line(pid, "VmHWM:")?;

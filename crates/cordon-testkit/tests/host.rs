@@ -17,6 +17,11 @@ fn a_host_syncs_survives_a_kill_and_leaves_no_process() {
     let deadline = Duration::from_secs(20);
     wait_until("310 changes are in the file", deadline, || host.changes("changes").len() == 310);
     wait_until("310 changes were posted", deadline, || receiver.changes().len() == 310);
+    // Killed before it noted the delivery, it would deliver again.
+    wait_until("both deliveries are noted", deadline, || {
+        let sinks = host.cordon(&["status"]).done().json()["sinks"].take();
+        sinks.as_array().is_some_and(|sinks| sinks.iter().all(|sink| sink["behind"] == 0))
+    });
 
     // What a sink got and the ledger did not note before the kill would come again.
     wait_until("both deliveries are noted", deadline, || {

@@ -11,6 +11,7 @@ pub mod v1 {
 pub mod batch;
 pub mod describe;
 pub mod error;
+pub mod lookup;
 pub mod scope;
 
 /// The protocol version that this build speaks.

@@ -3,6 +3,7 @@
 mod bench;
 mod ci;
 mod cordon;
+mod fuzz;
 mod licences;
 mod package;
 mod quickstart;
@@ -35,6 +36,8 @@ enum Task {
     Ci,
     /// Measure a sync from connector to committed snapshot, its diff and its judgement
     Bench(bench::Args),
+    /// Feed every reader of a connector's bytes with what libFuzzer makes up
+    Fuzz(fuzz::Args),
     /// Make the Debian package
     Package(package::Args),
     /// Try the package in a virtual machine, and cut its power while it commits
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         Task::Test => test::run(&workspace),
         Task::Ci => ci::run(&workspace),
         Task::Bench(args) => bench::run(&workspace, &args),
+        Task::Fuzz(args) => fuzz::run(&workspace, &args),
         Task::Package(args) => package::run(&workspace, &args),
         Task::Vm(args) => vm::run(&workspace, &args),
         Task::VmGuest { part } => vm::guest::run(part),

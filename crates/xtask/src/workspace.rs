@@ -53,7 +53,7 @@ impl Workspace {
     }
 
     /// This host's target triple.
-    fn host(&self) -> anyhow::Result<String> {
+    pub(crate) fn host(&self) -> anyhow::Result<String> {
         let rustc = std::env::var_os("RUSTC").unwrap_or("rustc".into());
         let text = String::from_utf8(run::output(Command::new(rustc).arg("-vV"))?)?;
         let host = text.lines().find_map(|line| line.strip_prefix("host: "));

@@ -14,7 +14,7 @@ use tonic::{Request, Status};
 use super::problem::Refusal;
 use super::status::{connector_status, progress};
 use super::{Service, Streamed, peer, render};
-use crate::host::Handle;
+use crate::host::{Finished, Handle};
 use crate::runner::Command;
 
 /// Bytes of a reason, at most.
@@ -205,7 +205,7 @@ impl Service {
         &self,
         name: &ConnectorName,
         handle: &Handle,
-        mut finished: broadcast::Receiver<(ConnectorName, SyncNumber)>,
+        mut finished: broadcast::Receiver<(ConnectorName, Finished)>,
         wait: bool,
         events: mpsc::Sender<Result<v1::SyncEvent, Status>>,
     ) -> Result<(), mpsc::error::SendError<Result<v1::SyncEvent, Status>>> {
@@ -222,8 +222,11 @@ impl Service {
                 () = events.closed() => return Ok(()),
                 changed = seen.changed() => if changed.is_err() { return Ok(()) },
                 ended = finished.recv() => match ended {
-                    Ok((who, sync)) if who == *name => {
+                    Ok((who, Finished::Noted(sync))) if who == *name => {
                         return events.send(self.end_of_sync(name, sync).await).await;
+                    }
+                    Ok((who, Finished::Unnoted(why))) if who == *name => {
+                        return events.send(Err(unnoted(name, &why).into())).await;
                     }
                     Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
                     Err(broadcast::error::RecvError::Closed) => return Ok(()),
@@ -241,4 +244,10 @@ impl Service {
         let event = run.map(|run| v1::sync_event::Event::Run(render::run(&run)));
         Ok(v1::SyncEvent { event })
     }
+}
+
+fn unnoted(name: &ConnectorName, why: &str) -> Refusal {
+    Refusal::failed(format!("the sync of `{name}` could not be written down: {why}"))
+        .still("its last known good is unchanged; the sync is tried again by itself")
+        .hint("look at the disk of the state directory: full, read-only or failing?")
 }

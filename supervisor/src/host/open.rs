@@ -123,6 +123,7 @@ pub(crate) async fn open(config: Config, faults: Hook, dev: bool) -> anyhow::Res
 impl Host {
     /// Sets right what a crash left between two steps. A clean stop leaves nothing to do here.
     async fn recover(self: &Arc<Self>, now: Timestamp) -> anyhow::Result<()> {
+        self.refuse_lost_records().await?;
         let recovered = self.ledger.recover(now).await?;
         for (connector, sync) in &recovered.failed {
             tracing::warn!(%connector, %sync, "the supervisor ended during this sync; it is failed");
@@ -133,6 +134,31 @@ impl Host {
         let version = env!("CARGO_PKG_VERSION");
         let body = serde_json::json!({ "version": version, "interrupted": recovered.failed.len() });
         self.ledger.append_event("service.started", None, "cordond", body, now).await?;
+        Ok(())
+    }
+
+    /// A run is in the ledger before anything of it is in the store. A snapshot without one says that
+    /// the ledger lost its newest records: its log was cut or thrown away, which SQLite takes for the
+    /// log's end. To go on would number other changes like those that sinks got already.
+    async fn refuse_lost_records(&self) -> anyhow::Result<()> {
+        let store = self.store.clone();
+        let newest = tokio::task::spawn_blocking(move || {
+            let connectors = store.connectors()?.into_iter();
+            let newest = connectors.map(|name| Ok((store.newest(&name)?, name)));
+            newest.collect::<Result<Vec<_>, cordon_store::ReadError>>()
+        });
+        for (newest, connector) in newest.await?? {
+            let Some(sync) = newest else { continue };
+            anyhow::ensure!(
+                self.ledger.run(&connector, sync).await?.is_some(),
+                "the ledger {} lost its newest records: snapshot {sync} of `{connector}` is stored, \
+                 and the ledger knows nothing of that sync\n  still: nothing was changed or deleted, \
+                 and no connector was started\n  hint: restore cordon.db and cordon.db-wal together \
+                 from a backup of {}",
+                self.ledger.path().display(),
+                self.data_dir().display()
+            );
+        }
         Ok(())
     }
 

@@ -277,6 +277,19 @@ async fn a_run_left_running_is_failed_at_recovery_and_only_that() {
 }
 
 #[tokio::test]
+async fn a_run_whose_end_could_not_be_written_is_ended_later_and_no_other_connectors_run() {
+    let host = Host::new().await;
+    let (left, other) = (host.begin("hr", 1).await, host.begin("ldap", 1).await);
+    let recovered = host.ledger.recover_connector(&name("hr"), at(2)).await.unwrap();
+    assert_eq!(recovered.failed, [(name("hr"), left)]);
+    let run = host.ledger.run(&name("hr"), left).await.unwrap().unwrap();
+    let told = "its end could not be written down when it came";
+    assert_eq!((run.outcome, run.error.as_deref()), (RunOutcome::Failed, Some(told)));
+    let run = host.ledger.run(&name("ldap"), other).await.unwrap().unwrap();
+    assert_eq!(run.outcome, RunOutcome::Running);
+}
+
+#[tokio::test]
 async fn failures_in_a_row_end_with_the_first_sync_that_did_not_fail() {
     let host = Host::new().await;
     let hr = name("hr");

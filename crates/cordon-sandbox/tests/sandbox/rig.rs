@@ -36,9 +36,18 @@ pub(crate) fn host() -> Arc<Host> {
 pub(crate) fn has(capability: &str) -> bool {
     let has = host().has(capability);
     if !has {
-        eprintln!("skipped: {capability}");
+        skipped(capability);
     }
     has
+}
+
+/// Says that a test ends here; fails when `CORDON_TEST_HAVE` says that this machine has what it
+/// needs. As in the testkit, which this crate, alone for its `unsafe`, does not import.
+pub(crate) fn skipped(capability: &str) {
+    eprintln!("skipped: {capability}");
+    let known = std::env::var("CORDON_TEST_HAVE").unwrap_or_default();
+    let is_known = known.split(',').any(|known| known.trim() == capability);
+    assert!(!is_known, "{capability} is missing, and CORDON_TEST_HAVE says that it is here");
 }
 
 pub(crate) struct Rig {

@@ -6,7 +6,7 @@ use cordon_sandbox::{DeathCause, LaunchSpec, Launcher, SpawnError, Step};
 use rustix::process::geteuid;
 use tokio::runtime::Handle;
 
-use crate::rig::{JAIL, Rig, STRANGER, eventually, host, is_alive, output, run};
+use crate::rig::{JAIL, Rig, STRANGER, eventually, host, is_alive, output, run, skipped};
 
 #[test]
 fn a_missing_program_is_an_error_that_names_it() {
@@ -27,7 +27,7 @@ fn a_missing_program_is_an_error_that_names_it() {
 #[test]
 fn a_required_step_that_fails_keeps_the_program_from_running() {
     if !geteuid().is_root() {
-        eprintln!("skipped: uid_switch");
+        skipped("uid_switch");
         return;
     }
     run(async {

@@ -13,10 +13,11 @@ use crate::stage::{StageError, Staging};
 use crate::store::{Store, in_flight};
 
 /// Syncs that began early and are waited for before the commit.
-pub(super) struct EarlySync(Option<JoinHandle<()>>);
+pub(super) struct EarlySync(Option<JoinHandle<Result<(), PathError>>>);
 
-/// Begins to bring files to disk while the candidate is still compared. Only a head start: the
-/// commit syncs them again and reports what fails.
+/// Begins to bring files to disk while the candidate is still compared. The commit syncs them again,
+/// but a failure that was told here is told nowhere else: the kernel forgets it, and the next sync
+/// of that file succeeds without its data.
 pub(super) fn start_sync(store: &Store, parts: &[Part]) -> EarlySync {
     let mut paths = Vec::new();
     for part in parts {
@@ -34,28 +35,28 @@ pub(super) fn start_sync(store: &Store, parts: &[Part]) -> EarlySync {
     }
     EarlySync(Some(std::thread::spawn(move || {
         for path in paths {
-            if let Ok(file) = File::open(path) {
-                let _ = file.sync_data();
-            }
+            File::open(&path).and_then(|file| file.sync_data()).at(&path)?;
         }
+        Ok(())
     })))
 }
 
 impl EarlySync {
-    pub(super) fn wait(mut self) {
-        self.join();
-    }
-
-    fn join(&mut self) {
-        if let Some(thread) = self.0.take() {
-            let _ = thread.join();
+    pub(super) fn wait(mut self) -> Result<(), PathError> {
+        match self.0.take().map(JoinHandle::join) {
+            Some(Ok(synced)) => synced,
+            Some(Err(panic)) => std::panic::resume_unwind(panic),
+            None => Ok(()),
         }
     }
 }
 
 impl Drop for EarlySync {
     fn drop(&mut self) {
-        self.join();
+        // Whatever else failed is told already.
+        if let Some(thread) = self.0.take() {
+            let _ = thread.join();
+        }
     }
 }
 
