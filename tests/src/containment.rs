@@ -80,7 +80,7 @@ fn a_connector_that_hangs_is_killed_as_stalled() {
 
 /// By its stall or by its stop, whichever is noticed first; `liveness` tells them apart.
 #[test]
-fn a_connector_that_stops_itself_is_killed_as_stalled() {
+fn a_connector_that_stops_itself_is_killed() {
     let end = check("page:2", "stop-self");
     let reasons = ["failed: stopped: ", "failed: stalled: "];
     assert!(reasons.iter().any(|reason| end.starts_with(reason)), "{end}");

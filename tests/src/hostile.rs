@@ -96,8 +96,8 @@ impl Pair {
     /// What `bad` said of how far it came.
     fn reached(&self, behaviour: &str) -> Option<Value> {
         let log = self.log();
-        let values = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        values.filter(|value| value["behaviour"] == behaviour).next_back()
+        let mut values = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        values.rfind(|value| value["behaviour"] == behaviour)
     }
 
     #[track_caller]
@@ -219,8 +219,7 @@ fn descriptors_that_are_sent_over_the_channel_are_not_kept() {
     let pair = Pair::start("pass-descriptors --count 5000", 2_000, json!({}));
     let before = pair.supervisor_descriptors();
     // Bytes that are no HTTP/2 go with them: the sync fails, and that is all.
-    pair.host.sync("bad");
-    assert_eq!(newest_run(&pair.host, "bad")["outcome"], "failed");
+    assert_eq!(run_of(&pair.host.sync("bad"))["outcome"], "failed");
     assert!(pair.reached("pass-descriptors").unwrap()["passed"].as_u64().unwrap() >= 250);
     pair.neighbour_goes_on();
     wait_until("no descriptor is kept", GENEROUS, || pair.supervisor_descriptors() < before + 20);

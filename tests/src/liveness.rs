@@ -245,7 +245,7 @@ fn a_secret_that_is_away_holds_its_connector_and_no_other() {
         .config(json!({ "grants": 80, "seed": 1, "token": "file:/nonexistent/secret" }));
     let host = Host::setup().connector("bad", secret).faulty("good", &Scenario::default()).start();
     host.sync("bad");
-    assert_eq!(newest_run(&host, "bad")["reason"], "auth");
+    assert_eq!(newest_run(&host, "bad")["reason"], "secret");
     assert_eq!(run_of(&host.sync("good").done())["outcome"], "committed");
 }
 

@@ -174,7 +174,7 @@ fn a_secret_that_a_connector_gives_away_is_nowhere_on_this_host() {
     ] {
         assert_eq!(spill.sync(&leak(at, way)), outcome, "{way} at {at}");
         let error = ended_run(&spill.host, "leaky")["error"].as_str().unwrap().to_owned();
-        let said = error.starts_with("Configure failed") || error.contains("is not available");
+        let said = error.contains("Configure failed") || error.contains("is not available");
         assert!(outcome == "committed" || said, "its own words are told: {error}");
     }
     spill.sync(&leak("scope-begin", "scope"));
@@ -322,7 +322,8 @@ fn a_literal_where_the_schema_wants_a_secret_is_refused_outside_development() {
     assert!(error.contains("config.password holds a secret"), "{error}");
     assert!(!run.to_string().contains("hunter2"), "{run}");
     let status = host.status("src");
-    assert_eq!(status["runtime_detail"], "waits for another configuration");
+    let detail = status["runtime_detail"].as_str().unwrap();
+    assert!(detail.contains("waits for another configuration"), "{detail}");
     assert_eq!(status["trust_reasons"][0], "config");
 
     // A check of the file says so before anything runs.

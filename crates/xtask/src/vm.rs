@@ -36,6 +36,9 @@ pub(crate) struct Args {
     /// Only the power cuts
     #[arg(long, requires = "power_cuts")]
     no_suite: bool,
+    /// Only cases whose module or name holds this; a case takes the guest as others left it
+    #[arg(long, value_name = "WORD", conflicts_with = "record")]
+    only: Option<String>,
     /// Repeats the same cuts
     #[arg(long, default_value = "1")]
     seed: u64,
@@ -59,7 +62,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<()> {
     let place = Place::prepare(workspace, build)?;
     let mut report = Report::default();
     if !args.no_suite {
-        place.suite(&mut report)?;
+        place.suite(&mut report, args.only.as_deref())?;
     }
     if args.power_cuts > 0 {
         report.cuts = Some(cuts::run(&place, args.power_cuts, args.seed)?);
@@ -99,19 +102,20 @@ impl Place {
     }
 
     /// Every case, in one boot.
-    fn suite(&self, report: &mut Report) -> anyhow::Result<()> {
+    fn suite(&self, report: &mut Report, only: Option<&str>) -> anyhow::Result<()> {
         let folder = self.folder.join("suite");
         fs::create_dir_all(&folder)?;
         let (results, data) = (folder.join("results.tar"), folder.join("spare.ext4"));
         empty(&results, "64M")?;
         image::make_disk(&data, "256M", None)?;
+        let words = only.map(|only| format!("cordon.only={only}")).unwrap_or_default();
         let boot = Boot {
             image: &self.image,
             folder: &folder,
             payload: &self.payload,
             results: &results,
             data: &data,
-            words: "",
+            words: &words,
         };
         let begun = Instant::now();
         let mut machine = boot.start()?;

@@ -130,8 +130,8 @@ fn play(words: &[Word]) -> Play {
 }
 
 use Word::{
-    Asked, Dies, Done, Drain, Due, Fails, Gone, Idle, Outdated, Patience, Ready, Reconfigured, Restart,
-    Shutdown,
+    Asked, Dies, Done, Drain, Due, Fails, Gone, Idle, Outdated, Patience, Ready, Reconfigured,
+    Restart, Shutdown,
 };
 
 #[test]

@@ -69,6 +69,10 @@ pub(super) fn measure(target: &Path) -> anyhow::Result<Fleet> {
     let killed = Instant::now();
     let number = Pid::from_raw(i32::try_from(*pid)?).context("no process")?;
     kill_process(number, Signal::KILL)?;
+    // A sync before its death is noticed would be the one that dies with it.
+    while running(&cli)?.get(victim) == Some(pid) {
+        ensure!(killed.elapsed() < PATIENCE, "nobody noticed that {victim} died");
+    }
     let run = cli.item(&["sync", victim, "--wait"])?;
     let restart = killed.elapsed();
     ensure!(run["outcome"] == "committed", "it did not sync again: {run}");

@@ -111,8 +111,11 @@ impl Bench {
         let before = newest_sync(cli)?;
         let is_over = AtomicBool::new(false);
         let (beside, hostile_syncs) = std::thread::scope(|scope| {
+            // Not before: a sync that the stop called off goes on at once.
+            let started = cli.item(&["start", "bad"]);
             let hostile = scope.spawn(|| self.misbehave(cli, &is_over));
-            let beside = begun(cli, before).and_then(|()| self.half(cli, seconds));
+            let beside =
+                started.and_then(|_| begun(cli, before)).and_then(|()| self.half(cli, seconds));
             is_over.store(true, Ordering::Relaxed);
             // Wakes the hostile side, which waits for the end of a sync that may not come.
             let stopped = cli.item(&["stop", "bad"]);
@@ -120,7 +123,6 @@ impl Bench {
             (stopped.and(beside), syncs)
         });
         let (beside, status_beside) = beside?;
-        cli.item(&["start", "bad"])?;
         let loss_percent = 100.0 * (1.0 - beside / alone);
         let behaviour = behaviour.split(' ').next().unwrap_or(behaviour);
         Ok(Cost {

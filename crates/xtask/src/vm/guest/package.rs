@@ -90,7 +90,7 @@ pub(super) fn a_purge_leaves_nothing() -> anyhow::Result<()> {
                    -not -path '/var/lib/dpkg/*'; ls -d /run/cordon* 2>/dev/null || true",
     )?;
     ensure!(left.is_empty(), "left behind:\n{left}");
-    let processes = sh("pgrep -l '^(cordon|connector)' || true")?;
+    let processes = sh("pgrep -l '^(cordond|cordon-jail|connector)' || true")?;
     ensure!(processes.is_empty(), "still running:\n{processes}");
     let groups = sh("find /sys/fs/cgroup -name '*cordond*'")?;
     ensure!(groups.is_empty(), "groups left: {groups}");
