@@ -173,24 +173,29 @@ impl Way {
 }
 
 async fn dial(destination: &Destination) -> Result<(TcpStream, SocketAddr), DialError> {
-    let literal = destination.address();
-    let addresses = match literal {
+    let addresses = match destination.address() {
         Some(address) => vec![SocketAddr::new(address, destination.port())],
         None => tokio::net::lookup_host((destination.host(), destination.port()))
             .await
             .map_err(|source| DialError::Resolve { destination: destination.clone(), source })?
             .collect(),
     };
+    connect(destination, addresses).await
+}
+
+/// Connects to the first of the addresses that a destination leads to, unless one leads inward.
+async fn connect(
+    destination: &Destination,
+    addresses: Vec<SocketAddr>,
+) -> Result<(TcpStream, SocketAddr), DialError> {
     // Who writes an address, or this host's own name, means it.
-    let meant = literal.is_some() || destination.host() == "localhost";
+    let meant = destination.address().is_some() || destination.host() == "localhost";
+    if let Some(inward) = addresses.iter().find(|address| !meant && is_inward(address.ip())) {
+        let (destination, address) = (destination.clone(), inward.ip());
+        return Err(DialError::Inward { destination, address });
+    }
     let mut failure = DialError::Nowhere { destination: destination.clone() };
     for address in addresses {
-        if !meant && is_inward(address.ip()) {
-            return Err(DialError::Inward {
-                destination: destination.clone(),
-                address: address.ip(),
-            });
-        }
         match TcpStream::connect(address).await {
             Ok(stream) => return Ok((stream, address)),
             Err(source) => {
@@ -244,6 +249,20 @@ mod tests {
         for address in ["192.0.2.1", "10.0.0.1", "2001:db8::1", "fd00::1"] {
             assert!(!is_inward(address.parse().unwrap()), "{address}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_name_that_leads_to_this_host_is_not_connected_and_an_address_is() {
+        let far = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let here = far.local_addr().unwrap();
+        let connects = async |host: &str| {
+            let destination = Destination::parse(&format!("{host}:{}", here.port())).unwrap();
+            connect(&destination, vec![here]).await.map(|(_, address)| address)
+        };
+        let refused = connects("db.example").await.unwrap_err();
+        assert!(matches!(refused, DialError::Inward { .. }), "{refused}");
+        assert_eq!(connects("127.0.0.1").await.unwrap(), here);
+        assert_eq!(connects("localhost").await.unwrap(), here);
     }
 
     async fn relay(destination: &str) -> (SocketAddr, Arc<Flows>, CancellationToken) {
