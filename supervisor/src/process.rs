@@ -30,7 +30,7 @@ use crate::view::Ran;
 mod channel;
 mod seen;
 
-use channel::{Hangup, Pings, Terms};
+use channel::{Ending, Pings, Terms};
 use seen::Seen;
 
 /// Why a connector did not start.
@@ -123,7 +123,7 @@ pub(crate) struct Announced {
 pub(crate) struct Process {
     client: ConnectorClient<Channel>,
     /// Whether its end of the channel was closed by itself.
-    pub(crate) hangup: Hangup,
+    pub(crate) ending: Ending,
     killer: Killer,
     death: watch::Receiver<Option<Death>>,
     /// Its process id.
@@ -198,9 +198,9 @@ impl Start<'_> {
             }
         };
         match answered {
-            Ok((client, announced, hangup)) => Ok(Process {
+            Ok((client, announced, ending)) => Ok(Process {
                 client,
-                hangup,
+                ending,
                 killer,
                 death,
                 pid,
@@ -290,9 +290,9 @@ impl Start<'_> {
         &self,
         channel: Option<std::os::unix::net::UnixStream>,
         resolved: &Resolved,
-    ) -> Result<(ConnectorClient<Channel>, Announced, Hangup), StartError> {
+    ) -> Result<(ConnectorClient<Channel>, Announced, Ending), StartError> {
         let terms = self.terms(&resolved.redactor);
-        let (mut client, described, hangup) = channel::open(channel, &terms).await?;
+        let (mut client, described, ending) = channel::open(channel, &terms).await?;
         let literals = secrets::literals(&described.configuration_schema, &self.connector.config);
         if !self.dev && !literals.is_empty() {
             return Err(StartError::Literal(literals));
@@ -305,7 +305,7 @@ impl Start<'_> {
         };
         let configuration = resolved.configuration.expose_secret().to_owned();
         channel::configure(&mut client, configuration, &terms).await?;
-        Ok((client, announced, hangup))
+        Ok((client, announced, ending))
     }
 
     fn terms<'a>(&self, redactor: &'a Redactor) -> Terms<'a> {

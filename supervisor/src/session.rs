@@ -267,7 +267,7 @@ impl Session {
         if let Some(death) = process.death() {
             return SessionError::Died(death);
         }
-        if process.hangup.is_silence(status) {
+        if process.ending.is_silence(status) {
             return SessionError::Unresponsive(limits::PING_ANSWER);
         }
         if let Some(violation) = Violation::of_status(status) {

@@ -4,22 +4,21 @@
 //! a sync has a deadline of its own, so that the one that hung is named. A ping shows a connector
 //! whose process no longer runs; one that runs and does nothing is the business of `liveness`.
 
-use std::io::{self, IoSlice};
+mod line;
+
+use std::io;
 use std::os::unix::net::UnixStream as StdUnixStream;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use cordon_wire::v1::connector_client::ConnectorClient;
 use cordon_wire::{MESSAGE_BYTES_MAX, PROTOCOL, v1};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Response, Status};
+use tonic::{Response, Status};
 
+pub(crate) use self::line::Ending;
+use self::line::Line;
 use super::StartError;
 use crate::secrets::Redactor;
 use crate::session::Violation;
@@ -31,26 +30,6 @@ pub(super) struct Pings {
     pub(super) after: Duration,
     /// From there to the answer.
     pub(super) answer: Duration,
-}
-
-/// Whether the other end closed the channel. One that broke although it did not was given up here,
-/// because a ping had no answer: the library tells both by the same error.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Hangup(Arc<AtomicBool>);
-
-impl Hangup {
-    /// Whether a call that failed so failed because the other end was silent.
-    pub(crate) fn is_silence(&self, status: &Status) -> bool {
-        // A status that the connector sent has no source, and one of garbage another code.
-        let by_the_library = std::error::Error::source(status).is_some();
-        by_the_library && status.code() == Code::Unknown && !self.0.load(Ordering::SeqCst)
-    }
-
-    fn note(&self, ended: bool) {
-        if ended {
-            self.0.store(true, Ordering::SeqCst);
-        }
-    }
 }
 
 /// How a connector is spoken to before its first sync.
@@ -70,19 +49,27 @@ pub(super) type Client = ConnectorClient<Channel>;
 pub(super) async fn open(
     channel: Option<StdUnixStream>,
     terms: &Terms<'_>,
-) -> Result<(Client, v1::DescribeResponse, Hangup), StartError> {
-    let hangup = Hangup::default();
-    let channel = connect(channel, terms.pings, hangup.clone()).await.map_err(|error| {
+) -> Result<(Client, v1::DescribeResponse, Ending), StartError> {
+    let ending = Ending::default();
+    let channel = connect(channel, terms.pings, ending.clone()).await.map_err(|error| {
         let why = terms.redactor.text(&crate::session::chain(&*error));
         StartError::Broken { call: "connect", why }
     })?;
     let mut client = Client::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
-    let described = in_time("Describe", terms, client.describe(v1::DescribeRequest {})).await?;
+    let described = in_time("Describe", terms, client.describe(v1::DescribeRequest {})).await;
+    // The library that saw such bytes before it sent the call says only that nothing is connected.
+    let described = match described {
+        Err(_) if ending.is_foreign() => {
+            let why = "its first bytes do not begin an HTTP/2 connection".to_owned();
+            return Err(StartError::Broken { call: "Describe", why });
+        }
+        described => described?,
+    };
     let (min, max) = (described.protocol_min, described.protocol_max);
     if !(min..=max).contains(&PROTOCOL) {
         return Err(StartError::Version { min, max });
     }
-    Ok((client, described, hangup))
+    Ok((client, described, ending))
 }
 
 /// Hands the configuration over.
@@ -119,11 +106,11 @@ async fn in_time<T>(
 async fn connect(
     channel: Option<StdUnixStream>,
     pings: Pings,
-    hangup: Hangup,
+    ending: Ending,
 ) -> Result<Channel, Box<dyn std::error::Error + Send + Sync>> {
     let stream = channel.ok_or("the channel was taken already")?;
     stream.set_nonblocking(true)?;
-    let mut stream = Some(Line { stream: UnixStream::from_std(stream)?, hangup });
+    let mut stream = Some(Line::new(UnixStream::from_std(stream)?, ending));
     let connector = tower::service_fn(move |_: http::Uri| {
         let stream = stream.take().ok_or_else(|| io::Error::other("the channel is closed"));
         async move { stream.map(TokioIo::new) }
@@ -138,64 +125,6 @@ async fn connect(
         .connect_with_connector(connector)
         .await?;
     Ok(channel)
-}
-
-/// The socket, which notes when its other end closed.
-struct Line {
-    stream: UnixStream,
-    hangup: Hangup,
-}
-
-impl AsyncRead for Line {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let (before, room) = (buffer.filled().len(), buffer.remaining());
-        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
-        let ended = match &read {
-            Poll::Ready(Ok(())) => room > 0 && buffer.filled().len() == before,
-            Poll::Ready(Err(_)) => true,
-            Poll::Pending => false,
-        };
-        self.hangup.note(ended);
-        read
-    }
-}
-
-impl AsyncWrite for Line {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.hangup.note(matches!(written, Poll::Ready(Err(_))));
-        written
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
-        self.hangup.note(matches!(written, Poll::Ready(Err(_))));
-        written
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
 }
 
 #[cfg(test)]
@@ -253,12 +182,12 @@ mod tests {
         channel: Option<StdUnixStream>,
         pings: Pings,
         call: Duration,
-    ) -> Result<(Client, Hangup), StartError> {
+    ) -> Result<(Client, Ending), StartError> {
         let redactor = Redactor::default();
         let terms = Terms { pings, call, redactor: &redactor };
-        let (mut client, _, hangup) = open(channel, &terms).await?;
+        let (mut client, _, ending) = open(channel, &terms).await?;
         configure(&mut client, "{}".to_owned(), &terms).await?;
-        Ok((client, hangup))
+        Ok((client, ending))
     }
 
     async fn error_of(scenario: &str, call: Duration) -> StartError {
@@ -271,7 +200,7 @@ mod tests {
     async fn a_stopped_process_is_noticed_by_its_silence_alone() {
         let hang = r#"{"faults":[{"at":"page:1","do":"hang"}]}"#;
         let (peer, socket) = Peer::start(hang);
-        let (mut client, hangup) = handshake(Some(socket), PINGS, LONG).await.unwrap();
+        let (mut client, ending) = handshake(Some(socket), PINGS, LONG).await.unwrap();
         let mut stream = client.sync(v1::SyncRequest::default()).await.unwrap().into_inner();
         // Its script hangs, its event loop answers: the channel has nothing to object.
         assert!(stream.message().await.unwrap().is_some(), "the first scope begins");
@@ -280,7 +209,7 @@ mod tests {
         peer.signal(Signal::SIGSTOP);
         let ended = tokio::time::timeout(LONG, stream.message()).await;
         let status = ended.expect("nobody notices that it is stopped").unwrap_err();
-        assert!(hangup.is_silence(&status), "{status:?}");
+        assert!(ending.is_silence(&status), "{status:?}");
     }
 
     #[tokio::test]
@@ -288,7 +217,7 @@ mod tests {
         for act in ["exit:0", "half-message"] {
             let fault = format!(r#"{{"faults":[{{"at":"page:1","do":"{act}"}}]}}"#);
             let (_peer, socket) = Peer::start(&fault);
-            let (mut client, hangup) = handshake(Some(socket), PINGS, LONG).await.unwrap();
+            let (mut client, ending) = handshake(Some(socket), PINGS, LONG).await.unwrap();
             let status = match client.sync(v1::SyncRequest::default()).await {
                 Err(status) => status,
                 Ok(stream) => {
@@ -301,7 +230,7 @@ mod tests {
                     }
                 }
             };
-            assert!(!hangup.is_silence(&status), "{act}: {status:?}");
+            assert!(!ending.is_silence(&status), "{act}: {status:?}");
         }
     }
 
@@ -317,6 +246,14 @@ mod tests {
     #[tokio::test]
     async fn bytes_that_are_no_http_break_the_contract() {
         let error = error_of(r#"{"faults":[{"at":"start","do":"garbage-bytes"}]}"#, LONG).await;
+        assert!(matches!(error, StartError::Broken { .. }), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn bytes_that_came_before_the_first_call_break_it_too() {
+        let (near, mut far) = StdUnixStream::pair().unwrap();
+        io::Write::write_all(&mut far, b"SSH-2.0-OpenSSH_9.2\r\n").unwrap();
+        let error = handshake(Some(near), PINGS, LONG).await.map(drop).unwrap_err();
         assert!(matches!(error, StartError::Broken { .. }), "{error:?}");
     }
 
