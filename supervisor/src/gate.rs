@@ -4,25 +4,23 @@
 //! by value, and one transaction of the ledger makes it the last known good. Everything that leads
 //! elsewhere is written down with its reasons, too.
 
-use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+mod decide;
+mod publish;
+mod review;
 
-use cordon_ledger::{
-    Acceptance, ChangeCounts, Commit, CommitError, Committed, FailedRun, Measured, QuarantinedRow,
-    QuarantinedRun, RejectedRun,
-};
-use cordon_model::{Finding, Severity, SyncNumber, Watermark};
+use std::time::Duration;
+
+use cordon_ledger::{ChangeCounts, CommitError, FailedRun, Measured, RejectedRun};
+use cordon_model::{Finding, Severity, SyncNumber};
 use cordon_store::{PublishError, ReadError, Snapshot, StageError, StageSpec, Staging};
-use cordon_validate::{
-    Accepted, Candidate, Census, Delta, History, Judged, Release, ReleaseError, Verdict,
-};
+use cordon_validate::{Census, Delta, ReleaseError};
 use jiff::Timestamp;
 
 use crate::config::Connector;
 use crate::host::{Finished, Host};
 use crate::process::Process;
 use crate::reason::Reason;
-use crate::session::{Outcome, Violation, chain};
+use crate::session::{Violation, chain};
 use crate::unit::Trigger;
 
 /// What came of a candidate.
@@ -120,205 +118,6 @@ impl<'a> Gate<'a> {
         opened.await?
     }
 
-    /// Judges a candidate and does what the verdict says.
-    pub(crate) async fn decide(
-        &self,
-        sync: SyncNumber,
-        outcome: Outcome,
-        last_good: Option<Snapshot>,
-        process: &Process,
-    ) -> Result<Decision, GateError> {
-        (self.host.faults)("gate.staged");
-        let mut measured = self.measured(Some(process), outcome.records);
-        let timings = outcome.staged.timings;
-        note(&mut measured, "index", timings.index);
-        note(&mut measured, "diff", timings.diff);
-        note(&mut measured, "references", timings.references);
-        note(&mut measured, "store_commit", timings.commit);
-        let candidate = outcome.staged.candidate;
-        let content_digest = outcome.staged.content_digest;
-        let history = self.history(&content_digest, &candidate, last_good.as_ref()).await?;
-        let (digest, against) = (candidate.digest.clone(), candidate.against);
-        let counts = changes_of(&candidate.census, candidate.delta.as_ref());
-        let began = Instant::now();
-        let census = last_good.as_ref().map(|snapshot| &snapshot.manifest.census);
-        let judged = cordon_validate::judge(census, candidate, &history, &self.connector.policy);
-        note(&mut measured, "judge", began.elapsed());
-        (self.host.faults)("gate.judged");
-        let verdict_json = serde_json::to_string(judged.verdict())?;
-        let mut findings = judged.verdict().findings.clone();
-        findings.extend(
-            outcome.extended.map(|told| {
-                cordon_validate::codes::TIME_EXTENDED.finding(Severity::Info, "", told)
-            }),
-        );
-        let decision = match judged {
-            Judged::Accepted(accepted) => {
-                let acceptance = Acceptance::Policy { verdict_json, findings, measured };
-                let staged = self.staged(sync).await?;
-                self.publish(accepted, &staged, acceptance).await?;
-                Decision::Committed
-            }
-            Judged::Held(held) if held.verdict().outcome == cordon_model::Outcome::Rejected => {
-                let error = worst(held.verdict());
-                let run = RejectedRun {
-                    error,
-                    reason: Some(Reason::Rejected.as_str().to_owned()),
-                    digest: Some(digest),
-                    verdict_json: Some(verdict_json),
-                    findings,
-                    measured,
-                };
-                let name = &self.connector.name;
-                self.host.ledger.reject_run(name, sync, &run, Timestamp::now()).await?;
-                self.discard(sync).await;
-                Decision::Rejected
-            }
-            Judged::Held(_) => {
-                let run = QuarantinedRun {
-                    connector: self.connector.name.clone(),
-                    sync,
-                    digest,
-                    content_digest,
-                    against,
-                    verdict_json,
-                    findings,
-                    counts,
-                    measured,
-                };
-                self.quarantine(run).await?;
-                Decision::Quarantined
-            }
-        };
-        self.tell(sync).await;
-        Ok(decision)
-    }
-
-    async fn quarantine(&self, run: QuarantinedRun) -> Result<(), GateError> {
-        let sync = run.sync;
-        let (_, entered) = self.host.ledger.quarantine_run(&run, Timestamp::now()).await?;
-        let why = run.findings.first().map(|finding| finding.message.as_str()).unwrap_or_default();
-        tracing::warn!(connector = %run.connector, %sync, why, "sync quarantined");
-        match entered {
-            cordon_ledger::Entered::New => {}
-            cordon_ledger::Entered::Joined(_) => self.discard(sync).await,
-            cordon_ledger::Entered::Superseded(older) => self.discard(older).await,
-        }
-        Ok(())
-    }
-
-    /// Publishes what was accepted: first the files, then one transaction that makes it current.
-    async fn publish(
-        &self,
-        accepted: Accepted,
-        staged: &Snapshot,
-        acceptance: Acceptance,
-    ) -> Result<(), GateError> {
-        let commit = match self.make_current(accepted, staged, acceptance).await {
-            Ok(done) => done,
-            Err(error) => {
-                if let Err(error) = self.take_back().await {
-                    // The next sync, or the next start, looks again.
-                    tracing::error!(sync = %staged.manifest.sync, %error, "cannot take back");
-                }
-                return Err(error);
-            }
-        };
-        let (commit, committed) = commit;
-        (self.host.faults)("gate.committed");
-        tracing::info!(
-            connector = %commit.connector,
-            sync = %commit.sync,
-            records = commit.records,
-            changes = commit.counts.total(),
-            "snapshot committed"
-        );
-        if let Some(older) = committed.superseded
-            && older != commit.sync
-        {
-            self.discard(older).await;
-        }
-        Ok(())
-    }
-
-    async fn make_current(
-        &self,
-        accepted: Accepted,
-        staged: &Snapshot,
-        mut acceptance: Acceptance,
-    ) -> Result<(Commit, Committed), GateError> {
-        let began = Instant::now();
-        let store = self.host.store.clone();
-        tokio::task::spawn_blocking(move || store.publish(accepted)).await??;
-        (self.host.faults)("gate.published");
-        if let Acceptance::Policy { measured, .. } = &mut acceptance {
-            note(measured, "publish", began.elapsed());
-        }
-        let commit = commit(staged, acceptance);
-        let committed = self.host.ledger.commit(&commit, Timestamp::now()).await?;
-        Ok((commit, committed))
-    }
-
-    /// Takes back a snapshot that the ledger does not know: some commit failed half-way. Left where
-    /// it is, every later one would be outrun by it.
-    async fn take_back(&self) -> Result<(), GateError> {
-        let Some(sync) = self.unknown().await? else { return Ok(()) };
-        // A transaction that the disk refused may still lie whole in the ledger's log, and would
-        // come true with the next start. What is written after it takes its place.
-        let name = &self.connector.name;
-        let body = serde_json::json!({ "sync": sync });
-        let now = Timestamp::now();
-        self.host
-            .ledger
-            .append_event("snapshot.withdrawn", Some(name), "cordond", body, now)
-            .await?;
-        if self.unknown().await? == Some(sync) {
-            let (store, name) = (self.host.store.clone(), name.clone());
-            tokio::task::spawn_blocking(move || store.withdraw(&name, sync)).await??;
-        }
-        Ok(())
-    }
-
-    /// A snapshot in the store that is newer than what the ledger calls the last known good.
-    async fn unknown(&self) -> Result<Option<SyncNumber>, GateError> {
-        let current = self.host.ledger.last_good(&self.connector.name).await?.map(|row| row.sync);
-        let (store, name) = (self.host.store.clone(), self.connector.name.clone());
-        let newest = tokio::task::spawn_blocking(move || store.newest(&name)).await??;
-        Ok(newest.filter(|newest| current.is_none_or(|current| current < *newest)))
-    }
-
-    /// Lets a quarantined candidate pass on a person's word.
-    pub(crate) async fn release(
-        &self,
-        waiting: QuarantinedRow,
-        release: Release,
-    ) -> Result<(), GateError> {
-        let verdict: Verdict = serde_json::from_str(&waiting.verdict_json)?;
-        self.take_back().await?;
-        let current = self.host.ledger.last_good(&self.connector.name).await?.map(|row| row.sync);
-        let (by, reason) = (release.by.clone(), release.reason.clone());
-        let accepted = cordon_validate::release(verdict, release, current)?;
-        let staged = self.staged(waiting.sync).await?;
-        self.publish(accepted, &staged, Acceptance::Release { by, reason }).await?;
-        self.tell(waiting.sync).await;
-        Ok(())
-    }
-
-    /// Ends a quarantine without accepting anything.
-    pub(crate) async fn refuse(
-        &self,
-        waiting: &QuarantinedRow,
-        by: &str,
-        reason: &str,
-    ) -> Result<u64, GateError> {
-        let name = &self.connector.name;
-        let now = Timestamp::now();
-        let told = self.host.ledger.reject_quarantined(name, waiting.sync, by, reason, now).await?;
-        self.discard(waiting.sync).await;
-        self.tell(waiting.sync).await;
-        Ok(told.0)
-    }
-
     /// Writes down that a sync came to no candidate.
     pub(crate) async fn fail(
         &self,
@@ -376,56 +175,6 @@ impl<'a> Gate<'a> {
         Ok(())
     }
 
-    async fn history(
-        &self,
-        content_digest: &str,
-        candidate: &Candidate,
-        last_good: Option<&Snapshot>,
-    ) -> Result<History, GateError> {
-        let name = &self.connector.name;
-        let known = self.host.ledger.history(name, content_digest, Timestamp::now()).await?;
-        let waiting = self.host.ledger.quarantined(Some(name)).await?;
-        Ok(History {
-            accepted: known.accepted,
-            removed_24h: known.removed_24h,
-            records_24h_ago: known.records_24h_ago,
-            replays: known.replays,
-            watermarks: known.watermarks,
-            protected_removed: self.protected_removed(candidate, last_good).await?,
-            quarantined: waiting.first().map(|row| row.sync),
-        })
-    }
-
-    /// Keys of protected records that the candidate would remove; costs nothing where none is
-    /// protected.
-    async fn protected_removed(
-        &self,
-        candidate: &Candidate,
-        last_good: Option<&Snapshot>,
-    ) -> Result<Vec<String>, GateError> {
-        let Some(last_good) = last_good.cloned() else { return Ok(Vec::new()) };
-        if self.connector.policy.protected.is_empty()
-            || changes_of(&candidate.census, candidate.delta.as_ref()).removed == 0
-        {
-            return Ok(Vec::new());
-        }
-        let store = self.host.store.clone();
-        let policy = self.connector.policy.clone();
-        let (name, sync) = (self.connector.name.clone(), candidate.sync);
-        let found = tokio::task::spawn_blocking(move || {
-            let staged = store.candidate(&name, sync)?;
-            let mut found = Vec::new();
-            for change in store.changes(Some(&last_good), &staged, 0)? {
-                let change = change?;
-                if change.op == cordon_model::ChangeOp::Removed && policy.protects(&change.key) {
-                    found.push(change.key);
-                }
-            }
-            Ok::<_, ReadError>(found)
-        });
-        Ok(found.await??)
-    }
-
     async fn staged(&self, sync: SyncNumber) -> Result<Snapshot, GateError> {
         let (store, name) = (self.host.store.clone(), self.connector.name.clone());
         Ok(tokio::task::spawn_blocking(move || store.candidate(&name, sync)).await??)
@@ -465,10 +214,6 @@ fn note(measured: &mut Measured, phase: &str, took: Duration) {
     measured.timings_us.insert(phase.to_owned(), micros);
 }
 
-fn worst(verdict: &Verdict) -> String {
-    verdict.worst().map(|finding| finding.message.clone()).unwrap_or_default()
-}
-
 /// How many records a candidate changes; on a first sync all of them are additions.
 fn changes_of(census: &Census, delta: Option<&Delta>) -> ChangeCounts {
     let mut counts = ChangeCounts::default();
@@ -483,38 +228,4 @@ fn changes_of(census: &Census, delta: Option<&Delta>) -> ChangeCounts {
         }
     }
     counts
-}
-
-fn commit(staged: &Snapshot, acceptance: Acceptance) -> Commit {
-    let manifest = &staged.manifest;
-    let (census, delta) = (&manifest.census, manifest.delta.as_ref());
-    let mut label_counts: BTreeMap<String, u64> = BTreeMap::new();
-    for (record_type, census) in &census.types {
-        *label_counts.entry(record_type.label().to_owned()).or_default() += census.records;
-    }
-    let mut removed_by_label: BTreeMap<String, u64> = BTreeMap::new();
-    for (record_type, step) in delta.iter().flat_map(|delta| &delta.types) {
-        if step.removed > 0 {
-            *removed_by_label.entry(record_type.label().to_owned()).or_default() += step.removed;
-        }
-    }
-    let watermarks: BTreeMap<String, Watermark> = census
-        .scopes
-        .iter()
-        .map(|(name, scope)| (name.clone(), scope.report.watermark.clone()))
-        .collect();
-    Commit {
-        connector: manifest.connector.clone(),
-        sync: manifest.sync,
-        digest: staged.digest.to_string(),
-        content_digest: staged.content_digest(),
-        from: manifest.against,
-        taken_at: manifest.taken_at,
-        counts: changes_of(census, delta),
-        records: census.types.values().map(|census| census.records).sum(),
-        label_counts,
-        removed_by_label,
-        watermarks,
-        acceptance,
-    }
 }

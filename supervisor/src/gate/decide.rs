@@ -1,0 +1,157 @@
+//! From a staged candidate to a verdict, and to what follows from it.
+
+use std::time::Instant;
+
+use cordon_ledger::{Acceptance, QuarantinedRun, RejectedRun};
+use cordon_model::{Severity, SyncNumber};
+use cordon_store::{ReadError, Snapshot};
+use cordon_validate::{Candidate, History, Judged, Verdict};
+use jiff::Timestamp;
+
+use super::{Decision, Gate, GateError, changes_of, note};
+use crate::process::Process;
+use crate::reason::Reason;
+use crate::session::Outcome;
+
+impl Gate<'_> {
+    /// Judges a candidate and does what the verdict says.
+    pub(crate) async fn decide(
+        &self,
+        sync: SyncNumber,
+        outcome: Outcome,
+        last_good: Option<Snapshot>,
+        process: &Process,
+    ) -> Result<Decision, GateError> {
+        (self.host.faults)("gate.staged");
+        let mut measured = self.measured(Some(process), outcome.records);
+        let timings = outcome.staged.timings;
+        note(&mut measured, "index", timings.index);
+        note(&mut measured, "diff", timings.diff);
+        note(&mut measured, "references", timings.references);
+        note(&mut measured, "store_commit", timings.commit);
+        let candidate = outcome.staged.candidate;
+        let content_digest = outcome.staged.content_digest;
+        let history = self.history(&content_digest, &candidate, last_good.as_ref()).await?;
+        let (digest, against) = (candidate.digest.clone(), candidate.against);
+        let counts = changes_of(&candidate.census, candidate.delta.as_ref());
+        let began = Instant::now();
+        let census = last_good.as_ref().map(|snapshot| &snapshot.manifest.census);
+        let judged = cordon_validate::judge(census, candidate, &history, &self.connector.policy);
+        note(&mut measured, "judge", began.elapsed());
+        (self.host.faults)("gate.judged");
+        let verdict_json = serde_json::to_string(judged.verdict())?;
+        let mut findings = judged.verdict().findings.clone();
+        findings.extend(
+            outcome.extended.map(|told| {
+                cordon_validate::codes::TIME_EXTENDED.finding(Severity::Info, "", told)
+            }),
+        );
+        let decision = match judged {
+            Judged::Accepted(accepted) => {
+                let acceptance = Acceptance::Policy { verdict_json, findings, measured };
+                let staged = self.staged(sync).await?;
+                self.publish(accepted, &staged, acceptance).await?;
+                Decision::Committed
+            }
+            Judged::Held(held) if held.verdict().outcome == cordon_model::Outcome::Rejected => {
+                let error = worst(held.verdict());
+                let run = RejectedRun {
+                    error,
+                    reason: Some(Reason::Rejected.as_str().to_owned()),
+                    digest: Some(digest),
+                    verdict_json: Some(verdict_json),
+                    findings,
+                    measured,
+                };
+                let name = &self.connector.name;
+                self.host.ledger.reject_run(name, sync, &run, Timestamp::now()).await?;
+                self.discard(sync).await;
+                Decision::Rejected
+            }
+            Judged::Held(_) => {
+                let run = QuarantinedRun {
+                    connector: self.connector.name.clone(),
+                    sync,
+                    digest,
+                    content_digest,
+                    against,
+                    verdict_json,
+                    findings,
+                    counts,
+                    measured,
+                };
+                self.quarantine(run).await?;
+                Decision::Quarantined
+            }
+        };
+        self.tell(sync).await;
+        Ok(decision)
+    }
+
+    async fn quarantine(&self, run: QuarantinedRun) -> Result<(), GateError> {
+        let sync = run.sync;
+        let (_, entered) = self.host.ledger.quarantine_run(&run, Timestamp::now()).await?;
+        let why = run.findings.first().map(|finding| finding.message.as_str()).unwrap_or_default();
+        tracing::warn!(connector = %run.connector, %sync, why, "sync quarantined");
+        match entered {
+            cordon_ledger::Entered::New => {}
+            cordon_ledger::Entered::Joined(_) => self.discard(sync).await,
+            cordon_ledger::Entered::Superseded(older) => self.discard(older).await,
+        }
+        Ok(())
+    }
+
+    async fn history(
+        &self,
+        content_digest: &str,
+        candidate: &Candidate,
+        last_good: Option<&Snapshot>,
+    ) -> Result<History, GateError> {
+        let name = &self.connector.name;
+        let known = self.host.ledger.history(name, content_digest, Timestamp::now()).await?;
+        let waiting = self.host.ledger.quarantined(Some(name)).await?;
+        Ok(History {
+            accepted: known.accepted,
+            removed_24h: known.removed_24h,
+            records_24h_ago: known.records_24h_ago,
+            replays: known.replays,
+            watermarks: known.watermarks,
+            protected_removed: self.protected_removed(candidate, last_good).await?,
+            quarantined: waiting.first().map(|row| row.sync),
+        })
+    }
+
+    /// Keys of protected records that the candidate would remove; costs nothing where none is
+    /// protected.
+    async fn protected_removed(
+        &self,
+        candidate: &Candidate,
+        last_good: Option<&Snapshot>,
+    ) -> Result<Vec<String>, GateError> {
+        let Some(last_good) = last_good.cloned() else { return Ok(Vec::new()) };
+        if self.connector.policy.protected.is_empty()
+            || changes_of(&candidate.census, candidate.delta.as_ref()).removed == 0
+        {
+            return Ok(Vec::new());
+        }
+        let store = self.host.store.clone();
+        let policy = self.connector.policy.clone();
+        let (name, sync) = (self.connector.name.clone(), candidate.sync);
+        let found = tokio::task::spawn_blocking(move || {
+            let staged = store.candidate(&name, sync)?;
+            let mut found = Vec::new();
+            for change in store.changes(Some(&last_good), &staged, 0)? {
+                let change = change?;
+                if change.op == cordon_model::ChangeOp::Removed && policy.protects(&change.key) {
+                    found.push(change.key);
+                }
+            }
+            Ok::<_, ReadError>(found)
+        });
+        Ok(found.await??)
+    }
+}
+
+fn worst(verdict: &Verdict) -> String {
+    verdict.worst().map(|finding| finding.message.clone()).unwrap_or_default()
+}
