@@ -1,12 +1,12 @@
 //! Makes text that others wrote safe to show on a terminal.
 //!
-//! Ids, reasons and log lines come from connectors and their sources. A control character in one
-//! can move the cursor, retitle the window or hide the line that matters; a direction override can
-//! make `nimda` read `admin`. They are shown by number, never obeyed. JSON and YAML have their own
+//! What a terminal would obey or hide is shown by number, never obeyed. JSON and YAML have their own
 //! escapes and carry the text as it is.
 
 use std::borrow::Cow;
 use std::fmt::Write;
+
+use cordon_model::is_hostile;
 
 /// Stands for what was cut off; every terminal can show it.
 const CUT: &str = "...";
@@ -44,18 +44,6 @@ pub(crate) fn clip(text: &str, chars_max: usize) -> String {
     let mut cut: String = safe.chars().take(chars_max.saturating_sub(CUT.len())).collect();
     cut.push_str(CUT);
     cut
-}
-
-fn is_hostile(char: char) -> bool {
-    char.is_control()
-        || matches!(char,
-            '\u{ad}' | '\u{61c}' | '\u{180e}'
-            | '\u{200b}'..='\u{200f}'
-            | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}'
-            | '\u{feff}'
-            | '\u{fff9}'..='\u{fffb}'
-            | '\u{e0000}'..='\u{e007f}')
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod finding;
 mod name;
 mod record;
 mod scope;
+mod text;
 
 pub use batch::{BATCH_RECORDS_MAX, Batch, BatchError, Bits, Column, TEXT_BYTES_MAX, Values};
 pub use change::{Change, ChangeOp};
@@ -18,6 +19,7 @@ pub use record::{
     AttributeSchema, AttributeType, RecordKind, RecordSchema, RecordType, Row, Value,
 };
 pub use scope::{ScopeOutcome, ScopeReport, Watermark};
+pub use text::is_hostile;
 
 /// Columns that every kind of record knows, by name.
 pub mod columns {

@@ -65,9 +65,11 @@ pub(crate) fn shown(text: &str) -> String {
             shown.push('…');
             break;
         }
-        let steers = character.is_control()
-            || matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        shown.push(if steers { char::REPLACEMENT_CHARACTER } else { character });
+        shown.push(if cordon_model::is_hostile(character) {
+            char::REPLACEMENT_CHARACTER
+        } else {
+            character
+        });
     }
     shown
 }

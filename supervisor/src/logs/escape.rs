@@ -3,6 +3,8 @@
 
 use std::fmt::Write;
 
+use cordon_model::is_hostile;
+
 /// The same text in one line, with every character that a terminal or a pager would obey, or not
 /// show, written by number.
 pub(crate) fn escape(text: &str) -> String {
@@ -18,17 +20,4 @@ pub(crate) fn escape(text: &str) -> String {
         }
     }
     safe
-}
-
-/// Controls of both sets, line and paragraph separators, marks of direction, and what has no shape.
-fn is_hostile(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            '\u{ad}' | '\u{61c}' | '\u{180e}'
-            | '\u{200b}'..='\u{200f}'
-            | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}'
-            | '\u{feff}'
-            | '\u{fff9}'..='\u{fffb}'
-            | '\u{e0000}'..='\u{e007f}')
 }

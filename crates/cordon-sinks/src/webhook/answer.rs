@@ -83,7 +83,7 @@ async fn explanation(mut answer: Response) -> String {
 fn shown(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(EXPLANATION_BYTES_MAX)]);
     let plain: String =
-        text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
+        text.chars().map(|c| if cordon_model::is_hostile(c) { ' ' } else { c }).collect();
     plain.trim().to_owned()
 }
 
