@@ -27,7 +27,7 @@ use crate::logs::Logs;
 use crate::outbox::{Outbox, SinkView};
 use crate::process;
 use crate::runner::{Command, Runner};
-use crate::session::Progress;
+use crate::session::{Crowd, Progress};
 use crate::starts::Starts;
 use crate::unit::Unit;
 use crate::view::{Facts, View};
@@ -51,6 +51,8 @@ pub(crate) struct Host {
     pub(crate) isolation: Arc<cordon_sandbox::Host>,
     /// One permit a running sync.
     pub(crate) syncs: Arc<Semaphore>,
+    /// The syncs that are read.
+    pub(crate) crowd: Crowd,
     /// Turns at starting a process.
     pub(crate) starts: Starts,
     /// Where connectors' private folders are made.

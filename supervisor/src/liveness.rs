@@ -11,6 +11,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use cordon_sandbox::Weight;
+
+use crate::limits::GIVE_WAY_AFTER;
 use crate::process::Process;
 use crate::schedule::in_words;
 
@@ -31,14 +34,16 @@ const LOOKS_IN_A_BOUND: u32 = 20;
 #[derive(Debug, Default)]
 pub(crate) struct Work {
     units: AtomicU64,
+    brought: AtomicU64,
     ours: AtomicBool,
     extended: Mutex<Option<String>>,
 }
 
 impl Work {
-    /// So many units are done: it only rises.
-    pub(crate) fn note(&self, units: u64) {
+    /// So many units are done, so many of them seen here and not only told: both only rise.
+    pub(crate) fn note(&self, units: u64, brought: u64) {
         self.units.fetch_max(units, Ordering::Relaxed);
+        self.brought.fetch_max(brought, Ordering::Relaxed);
     }
 
     /// Whether it is the supervisor that the connector waits for: time that is not its own.
@@ -65,6 +70,7 @@ pub(crate) async fn watch(bounds: Bounds, work: &Work, process: &Process) -> Lat
     let mut pulse = Pulse::new(bounds, first.at);
     let (mut begun, mut moved, mut window) = (first, first, first);
     let mut passed_over = false;
+    let mut weights = Weights::new(first.at, process);
     loop {
         tokio::time::sleep(look).await;
         let now = reader.read(look);
@@ -78,6 +84,7 @@ pub(crate) async fn watch(bounds: Bounds, work: &Work, process: &Process) -> Lat
         if pulse.moved_at() != before.moved_at() {
             moved = now;
         }
+        weights.look(now.at, work.brought.load(Ordering::Relaxed), process);
         if pulse.window_from() != before.window_from() {
             window = now;
         }
@@ -95,5 +102,39 @@ pub(crate) async fn watch(bounds: Bounds, work: &Work, process: &Process) -> Lat
         let told = format!("given {} more, for {why}", in_words(late.span()));
         tracing::warn!(late = %late, extended = told, "a sync is late, and not to blame for it");
         *work.extended.lock().unwrap_or_else(PoisonError::into_inner) = Some(told);
+    }
+}
+
+/// What a sync weighs beside others: one that computes and brings nothing gives way, whatever it says
+/// of its progress.
+struct Weights {
+    brought: u64,
+    brought_at: Duration,
+    weight: Weight,
+}
+
+impl Weights {
+    fn new(now: Duration, process: &Process) -> Self {
+        // Whatever the sync before it was left with.
+        weigh(process, Weight::Usual);
+        Self { brought: 0, brought_at: now, weight: Weight::Usual }
+    }
+
+    fn look(&mut self, now: Duration, brought: u64, process: &Process) {
+        if brought > self.brought {
+            (self.brought, self.brought_at) = (brought, now);
+        }
+        let idle = now.saturating_sub(self.brought_at) >= GIVE_WAY_AFTER;
+        let wanted = if idle { Weight::Least } else { Weight::Usual };
+        if wanted != self.weight {
+            self.weight = wanted;
+            weigh(process, wanted);
+        }
+    }
+}
+
+fn weigh(process: &Process, weight: Weight) {
+    if let Err(error) = cordon_sandbox::weigh(&process.report.cgroups, weight) {
+        tracing::debug!(pid = process.pid, %error, "a connector cannot be weighed");
     }
 }

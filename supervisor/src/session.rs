@@ -24,8 +24,11 @@ use crate::process::Process;
 use crate::reason::death_in_words;
 use crate::secrets::Redactor;
 
+mod pace;
 mod protocol;
 
+pub(crate) use pace::Crowd;
+use pace::Pace;
 pub(crate) use protocol::Violation;
 use protocol::{Protocol, Step};
 
@@ -120,6 +123,8 @@ pub(crate) struct Session {
     pub(crate) progress: tokio::sync::watch::Sender<Option<(SyncNumber, Progress)>>,
     /// Finds the connector's secrets in what it says.
     pub(crate) redactor: Redactor,
+    /// The syncs beside it.
+    pub(crate) crowd: Crowd,
     /// Drills.
     pub(crate) faults: Hook,
 }
@@ -149,10 +154,12 @@ impl Session {
         staging: Staging,
         last_good: Option<Snapshot>,
     ) -> Result<Outcome, SessionError> {
+        let last_records = last_good.as_ref().map_or(0, records_of);
         let (work, staged) = stage_on_thread(staging, last_good);
         let counted = Counted::default();
+        let pace = Pace::new(Duration::ZERO, last_records);
         tokio::select! {
-            read = self.read(process, work, staged, &counted) => read,
+            read = self.read(process, work, staged, &counted, pace) => read,
             () = self.cancel.cancelled() => Err(SessionError::Cancelled),
             late = liveness::watch(self.times.bounds(), &counted, process) => {
                 Err(SessionError::Late { late, extended: counted.extended() })
@@ -166,6 +173,7 @@ impl Session {
         work: mpsc::Sender<Work>,
         mut staged: oneshot::Receiver<Result<Staged, StageError>>,
         counted: &Counted,
+        mut pace: Pace,
     ) -> Result<Outcome, SessionError> {
         let request = v1::SyncRequest {
             sync: self.sync.0,
@@ -181,6 +189,7 @@ impl Session {
         let mut protocol = Protocol::new(self.records_max, self.redactor.clone());
         let mut progress = Progress { phase: "reading".into(), ..Progress::default() };
         let mut last_shown = Instant::now();
+        let (seat, begun) = (self.crowd.enter(), Instant::now());
         loop {
             let message = match stream.message().await {
                 Ok(Some(message)) => message,
@@ -188,7 +197,11 @@ impl Session {
                 Err(status) => return Err(self.died_or(process, status).await),
             };
             let step = protocol.take(message)?;
-            counted.note(protocol.work());
+            counted.note(protocol.work(), protocol.brought());
+            let wait = pace.take(begun.elapsed(), step.records());
+            if !wait.is_zero() && !seat.is_alone() {
+                tokio::time::sleep(wait).await;
+            }
             let order = match step {
                 Step::BeginScope { scope, name } => Work::BeginScope { scope, name },
                 Step::Append(batch) => {
@@ -276,6 +289,10 @@ impl Session {
         let clean = |text: &str| self.redactor.text(text);
         SessionError::Source(Box::new(cordon_wire::error::error_from_status_cleaned(status, clean)))
     }
+}
+
+fn records_of(snapshot: &Snapshot) -> u64 {
+    snapshot.manifest.census.types.values().map(|census| census.records).sum()
 }
 
 /// Whether the connector itself says what is wrong.

@@ -197,6 +197,21 @@ fn a_connector_that_keeps_every_processor_busy_holds_up_no_neighbour() {
     pair.stop();
 }
 
+#[test]
+fn a_connector_that_computes_and_gets_nowhere_runs_on_what_others_leave() {
+    let pair = Pair::start(&format!("cpu-spin {FOR_LONG}"), 120_000, json!({ "cpu": "50%" }));
+    if lacks(&pair.host, "cgroup_cpu") {
+        return;
+    }
+    let pid = |name: &str| u32::try_from(pair.host.status(name)["pid"].as_u64().unwrap()).unwrap();
+    pair.unleash("it gives way", || {
+        host_is_syncing(&pair.host, "bad")
+            && process::cpu_weight(pid("bad")).is_some_and(|weight| weight < 0.02)
+    });
+    assert_eq!(process::cpu_weight(pid("good")), Some(1.0), "the neighbour weighs what it did");
+    pair.stop();
+}
+
 fn host_is_syncing(host: &Host, connector: &str) -> bool {
     host.status(connector)["progress"]["phase"] == "holding"
 }

@@ -27,6 +27,7 @@ mod spec;
 mod sweep;
 mod tree;
 mod trial;
+mod weight;
 
 pub use death::{Death, DeathCause, KillReason};
 pub use egress::{Destination, DestinationError, Relay};
@@ -37,3 +38,4 @@ pub use lineage::{become_subreaper, is_connector};
 pub use report::{ItemState, JailItem, JailReport, Level, Step};
 pub use spec::{CgroupParent, LaunchSpec, Limits, Network, RunAs, SpecError, View};
 pub use sweep::{Swept, sweep_leftovers};
+pub use weight::{Weight, weigh};

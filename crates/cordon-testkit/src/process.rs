@@ -1,6 +1,6 @@
 //! Processes as the kernel shows them, for tests that ask who still lives.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use nix::sys::signal::Signal;
 use nix::sys::signal::kill;
@@ -47,6 +47,23 @@ pub fn cpu_ticks(pid: u32) -> u64 {
     // What follows the name, which may hold spaces: state is the first field there.
     let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_whitespace();
     fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum()
+}
+
+/// What the tasks of a process's control group weigh on a processor, as a part of the usual weight;
+/// none where its group weighs nothing.
+pub fn cpu_weight(pid: u32) -> Option<f64> {
+    let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    groups.lines().find_map(|line| {
+        let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
+        let path = path.trim_start_matches('/');
+        let (file, usual) = if controllers.split(',').any(|name| name == "cpu") {
+            (Path::new("/sys/fs/cgroup/cpu").join(path).join("cpu.shares"), 1_024.0)
+        } else {
+            (Path::new("/sys/fs/cgroup").join(path).join("cpu.weight"), 100.0)
+        };
+        let weight: f64 = std::fs::read_to_string(file).ok()?.trim().parse().ok()?;
+        Some(weight / usual)
+    })
 }
 
 /// Sends a signal to a process; one that is gone gets none.

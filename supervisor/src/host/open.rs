@@ -24,6 +24,7 @@ use crate::config::Config;
 use crate::faults::Hook;
 use crate::limits;
 use crate::reason::{Class, Reason};
+use crate::session::Crowd;
 use crate::starts::Starts;
 use crate::view::Facts;
 
@@ -104,6 +105,7 @@ pub(crate) async fn open(config: Config, faults: Hook, dev: bool) -> anyhow::Res
         isolation,
         starts: Starts::new(limits::STARTS_AT_A_TIME, limits::START_SPREAD),
         syncs: Arc::new(Semaphore::new(config.daemon.max_concurrent_syncs)),
+        crowd: Crowd::default(),
         work_root,
         tag,
         faults,

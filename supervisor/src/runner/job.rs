@@ -238,6 +238,7 @@ impl Errand {
             cancel: self.cancel.clone(),
             progress: progress.clone(),
             redactor: process.redactor.clone(),
+            crowd: self.host.crowd.clone(),
             faults: self.host.faults.clone(),
         };
         let read = session.run(process, staging, last_good.clone()).await;

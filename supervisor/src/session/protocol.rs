@@ -81,6 +81,16 @@ pub(crate) enum Step {
     End(Vec<ScopeReport>),
 }
 
+impl Step {
+    /// Records that it brings.
+    pub(super) fn records(&self) -> usize {
+        match self {
+            Self::Append(batch) => batch.records(),
+            _ => 0,
+        }
+    }
+}
+
 struct Scope {
     name: String,
     received: u64,
@@ -116,8 +126,12 @@ impl Protocol {
     /// All work so far: records, scopes that began and ended, and what the connector says is done.
     /// It never falls; a checkpoint, an empty batch and a count that is repeated do not raise it.
     pub(crate) fn work(&self) -> u64 {
-        let scopes = self.scopes.len() as u64 + self.ended;
-        self.records.saturating_add(scopes).saturating_add(self.done)
+        self.brought().saturating_add(self.done)
+    }
+
+    /// The part of it that was seen here: records, and scopes that began and ended.
+    pub(crate) fn brought(&self) -> u64 {
+        self.records.saturating_add(self.scopes.len() as u64).saturating_add(self.ended)
     }
 
     /// Measures the next message.

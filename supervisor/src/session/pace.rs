@@ -1,0 +1,182 @@
+//! How fast the messages of one sync are read while others sync beside it.
+//!
+//! Two purses, each filled at a steady rate. A message costs the supervisor about the same whether it
+//! carries four thousand records or none, so what carries little comes out of the first. Out of the
+//! second come records far beyond what the connector had last: a flood looks just like that, and the
+//! first sync of a large source can wait for its neighbours. An empty purse lets the connector wait,
+//! in its own kernel buffers; nothing is dropped, and who is alone on the host waits for nobody.
+//!
+//! Pure but for the count of syncs under way: it is told the time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use crate::limits::{
+    SMALL_MESSAGES_AT_ONCE, SMALL_MESSAGES_PER_SECOND, UNUSUAL_RECORDS_FROM,
+    UNUSUAL_RECORDS_PER_SECOND,
+};
+
+/// Records from which on a batch is worth its message.
+const FULL: usize = 256;
+
+/// What one sync may send before it waits.
+#[derive(Debug)]
+pub(super) struct Pace {
+    messages: Purse,
+    /// Records that are still within the usual.
+    usual_left: u64,
+    records: Purse,
+}
+
+impl Pace {
+    /// For a connector whose last known good has so many records.
+    pub(super) fn new(now: Duration, last_records: u64) -> Self {
+        Self {
+            messages: Purse::new(now, SMALL_MESSAGES_AT_ONCE, SMALL_MESSAGES_PER_SECOND),
+            usual_left: last_records.saturating_mul(2).max(UNUSUAL_RECORDS_FROM),
+            records: Purse::new(now, 0.0, UNUSUAL_RECORDS_PER_SECOND),
+        }
+    }
+
+    /// Takes note of a message with so many records; gives how long the next may wait.
+    pub(super) fn take(&mut self, now: Duration, records: usize) -> Duration {
+        let small = if records < FULL { 1.0 } else { 0.0 };
+        let all = records as u64;
+        let unusual = all.saturating_sub(self.usual_left);
+        self.usual_left = self.usual_left.saturating_sub(all);
+        self.messages.spend(now, small).max(self.records.spend(now, unusual as f64))
+    }
+}
+
+/// Fills at a steady rate up to what it holds.
+#[derive(Debug)]
+struct Purse {
+    left: f64,
+    most: f64,
+    per_second: f64,
+    filled_at: Duration,
+}
+
+impl Purse {
+    fn new(now: Duration, most: f64, per_second: f64) -> Self {
+        Self { left: most, most, per_second, filled_at: now }
+    }
+
+    /// Spends so much; gives how long it takes to fill what is missing.
+    fn spend(&mut self, now: Duration, cost: f64) -> Duration {
+        let since = now.saturating_sub(self.filled_at).as_secs_f64();
+        self.filled_at = now;
+        self.left = (self.left + since * self.per_second).min(self.most);
+        // Nobody may have asked for the wait: at most this cost is owed.
+        self.left = (self.left - cost).max(-cost);
+        Duration::from_secs_f64((-self.left / self.per_second).max(0.0))
+    }
+}
+
+/// The syncs that are read on this host.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Crowd(Arc<AtomicUsize>);
+
+/// One of them; it leaves when dropped.
+#[derive(Debug)]
+pub(super) struct Seat(Crowd);
+
+impl Crowd {
+    pub(super) fn enter(&self) -> Seat {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Seat(self.clone())
+    }
+}
+
+impl Seat {
+    /// Whether no other sync is read.
+    pub(super) fn is_alone(&self) -> bool {
+        self.0.0.load(Ordering::Relaxed) <= 1
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sends so many messages, each as soon as it may; gives how long that takes.
+    fn check(last_records: u64, messages: u64, records: usize) -> Duration {
+        let mut now = Duration::ZERO;
+        let mut pace = Pace::new(now, last_records);
+        for _ in 0..messages {
+            now += pace.take(now, records);
+        }
+        now
+    }
+
+    fn assert_seconds(took: Duration, seconds: f64) {
+        assert!((took.as_secs_f64() - seconds).abs() < 0.01, "{took:?}, not {seconds} s");
+    }
+
+    #[test]
+    fn full_batches_of_what_was_there_before_never_wait() {
+        assert_eq!(check(128_000_000, 1_000_000, FULL), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_flood_of_small_messages_is_read_at_the_steady_rate() {
+        let beyond = 10.0 * SMALL_MESSAGES_PER_SECOND;
+        assert_seconds(check(0, (SMALL_MESSAGES_AT_ONCE + beyond) as u64, 0), 10.0);
+    }
+
+    #[test]
+    fn an_honest_source_of_many_small_scopes_is_not_held_up_at_once() {
+        assert_eq!(check(0, SMALL_MESSAGES_AT_ONCE as u64, 0), Duration::ZERO);
+    }
+
+    #[test]
+    fn records_beyond_twice_the_last_known_good_are_read_at_the_steady_rate() {
+        let (last, batch) = (UNUSUAL_RECORDS_FROM, 1_000);
+        let usual = last * 2 / batch;
+        assert_eq!(check(last, usual, batch as usize), Duration::ZERO);
+        let beyond = (10.0 * UNUSUAL_RECORDS_PER_SECOND) as u64 / batch;
+        assert_seconds(check(last, usual + beyond, batch as usize), 10.0);
+    }
+
+    #[test]
+    fn a_first_sync_of_a_small_source_waits_for_nobody() {
+        assert_eq!(check(0, UNUSUAL_RECORDS_FROM / 1_000, 1_000), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_pause_fills_the_purse_and_not_further() {
+        let mut pace = Pace::new(Duration::ZERO, 0);
+        let day = Duration::from_secs(86_400);
+        for _ in 0..SMALL_MESSAGES_AT_ONCE as u64 {
+            assert_eq!(pace.take(day, 0), Duration::ZERO);
+        }
+        assert!(pace.take(day, 0) > Duration::ZERO, "what was saved is spent");
+    }
+
+    #[test]
+    fn a_sync_that_was_alone_owes_nothing_for_that_time() {
+        let mut pace = Pace::new(Duration::ZERO, 0);
+        for _ in 0..SMALL_MESSAGES_AT_ONCE as u64 * 10 {
+            pace.take(Duration::ZERO, 0);
+        }
+        assert_seconds(pace.take(Duration::ZERO, 0), 1.0 / SMALL_MESSAGES_PER_SECOND);
+    }
+
+    #[test]
+    fn a_sync_is_alone_until_another_is_read_and_again_after_it() {
+        let crowd = Crowd::default();
+        let one = crowd.enter();
+        assert!(one.is_alone());
+        let other = crowd.enter();
+        assert!(!one.is_alone() && !other.is_alone());
+        drop(other);
+        assert!(one.is_alone());
+    }
+}
