@@ -4,9 +4,12 @@
 //! by value, and one transaction of the ledger makes it the last known good. Everything that leads
 //! elsewhere is written down with its reasons, too.
 
+mod ask;
 mod decide;
 mod publish;
 mod review;
+
+pub(crate) use ask::Asking;
 
 use std::time::Duration;
 

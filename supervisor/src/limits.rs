@@ -86,3 +86,7 @@ pub(crate) const HEARTBEAT: Duration = Duration::from_secs(1);
 pub(crate) const HOUSEKEEPING: Duration = Duration::from_secs(600);
 /// A sink that has nothing to do looks again after this, even when nobody rang.
 pub(crate) const OUTBOX_POLL: Duration = Duration::from_secs(5);
+
+/// Records that a connector is asked for in one call. Keys have up to 2 KiB: such a request is far
+/// below the greatest message.
+pub(crate) const LOOKUP_KEYS: usize = 500;

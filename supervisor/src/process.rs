@@ -114,6 +114,8 @@ pub(crate) struct Announced {
     /// The protocol that was agreed on. It holds as long as the process runs; each start agrees
     /// anew, and a run has one process.
     pub(crate) protocol: u32,
+    /// Whether it looks up single records.
+    pub(crate) looks_up: bool,
     /// What it can report.
     pub(crate) schemas: Vec<RecordSchema>,
 }
@@ -301,6 +303,7 @@ impl Start<'_> {
             name: shorten(&described.name),
             version: shorten(&described.version),
             protocol: PROTOCOL,
+            looks_up: described.capabilities().any(|it| it == v1::Capability::Lookup),
             schemas: cordon_wire::describe::schemas_from_wire(&described.schemas)?,
         };
         let configuration = resolved.configuration.expose_secret().to_owned();

@@ -70,7 +70,8 @@ fn extension(extended: Option<&str>) -> String {
     extended.map(|told| format!(" ({told})")).unwrap_or_default()
 }
 
-fn source_words(error: &v1::Error) -> String {
+/// What a connector said is wrong, in words.
+pub(crate) fn source_words(error: &v1::Error) -> String {
     let kind = match error.kind() {
         v1::ErrorKind::Auth => "the source refused the credentials",
         v1::ErrorKind::RateLimited => "the source limits the rate",

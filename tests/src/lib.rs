@@ -39,6 +39,8 @@ mod state;
 #[cfg(test)]
 mod sweep;
 #[cfg(test)]
+mod verified;
+#[cfg(test)]
 mod walls;
 #[cfg(test)]
 mod world;

@@ -7,8 +7,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use cordon_sdk::{
-    Attribute, AttributeType, Connector, Description, Entitlement, Error, Grant, Group, Scope,
-    Sync, User,
+    Attribute, AttributeType, Connector, Description, Entitlement, Error, Grant, Group, Presence,
+    RecordKey, Scope, Sync, User,
 };
 use tokio::sync::mpsc;
 
@@ -45,6 +45,7 @@ impl Connector for Hr {
             .reports(Group::schema())
             .reports(Entitlement::schema("group"))
             .reports(Grant::schema("user"))
+            .looks_up()
     }
 
     async fn open(config: Config) -> Result<Self, Error> {
@@ -85,6 +86,10 @@ impl Connector for Hr {
             .await
             .map_err(|error| Error::bug("reading the file failed").caused_by(error))?;
         report.close(ending).await
+    }
+
+    async fn lookup(&self, keys: &[RecordKey]) -> Result<Vec<Presence>, Error> {
+        cordon_sdk::look_up_by_reading(self, keys).await
     }
 }
 

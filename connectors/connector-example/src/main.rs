@@ -4,7 +4,8 @@
 //! 2. `describe` lists what can be reported, `open` takes the configuration, `sync` reports the
 //!    source once, scope by scope. A scope is complete only if all of it was read: what is missing
 //!    from a complete scope loses its access.
-//! 3. The tests at the end hold it to what every connector promises.
+//! 3. `lookup` tells whether the source has a record that a sync missed, before anyone loses access.
+//! 4. The tests at the end hold it to what every connector promises.
 //!
 //! Left out: paging, which is a loop around `push`, and rate limits, see `Sync::throttled`.
 
@@ -13,7 +14,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use cordon_sdk::{
-    AccountType, Connector, Description, Entitlement, Error, Grant, Group, Sync, User,
+    AccountType, Connector, Description, Entitlement, Error, Grant, Group, Presence, RecordKey,
+    Sync, User,
 };
 use serde::Deserialize;
 
@@ -65,6 +67,7 @@ impl Connector for Example {
             .reports(Group::schema())
             .reports(Entitlement::schema("group"))
             .reports(Grant::schema("user"))
+            .looks_up()
     }
 
     async fn open(config: Config) -> Result<Self, Error> {
@@ -107,6 +110,11 @@ impl Connector for Example {
             }
         }
         teams.complete().await
+    }
+
+    // A source that can be asked for one record is asked here; a file is read again.
+    async fn lookup(&self, keys: &[RecordKey]) -> Result<Vec<Presence>, Error> {
+        cordon_sdk::look_up_by_reading(self, keys).await
     }
 }
 

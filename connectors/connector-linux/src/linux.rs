@@ -9,8 +9,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use cordon_sdk::{
-    App, Attribute, Connector, Description, Entitlement, Error, Grant, Group, Scope, Secret,
-    Status, Sync, Timestamp, User,
+    App, Attribute, Connector, Description, Entitlement, Error, Grant, Group, Presence, RecordKey,
+    Scope, Secret, Status, Sync, Timestamp, User,
 };
 
 use crate::account_type::account_type;
@@ -66,6 +66,7 @@ impl Connector for Linux {
             )
             .reports(Grant::schema("user"))
             .reports(Grant::schema("group"))
+            .looks_up()
     }
 
     async fn open(config: Config) -> Result<Self, Error> {
@@ -96,6 +97,10 @@ impl Connector for Linux {
             report.keys(sync).await?;
         }
         Ok(())
+    }
+
+    async fn lookup(&self, keys: &[RecordKey]) -> Result<Vec<Presence>, Error> {
+        cordon_sdk::look_up_by_reading(self, keys).await
     }
 }
 

@@ -5,7 +5,7 @@
 //! can be asked without knowing the source, so the configuration should lead to one that stands
 //! still, such as a file in the test's folder.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,12 +17,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::service::{self, Ended};
 use crate::testing::{Collected, Harness};
-use crate::{Connector, Error, Sync};
+use crate::{Connector, Error, Presence, RecordKey, Sync};
 
 /// How soon a connector has to notice that nobody wants its sync any more.
 const CANCEL_DEADLINE: Duration = Duration::from_secs(2);
 /// A key that no configuration knows.
 const UNKNOWN_KEY: &str = "a_key_that_does_not_exist";
+/// Records of each kind and type that are looked up.
+const LOOKUP_KEYS: usize = 50;
 /// Examples in a message, at most.
 const EXAMPLES: usize = 5;
 
@@ -57,6 +59,7 @@ macro_rules! conformance {
                 no_grant_dangles,
                 every_scope_is_closed_and_counted,
                 a_cancelled_sync_ends_at_once,
+                a_lookup_agrees_with_the_sync,
             }
         }
     };
@@ -77,7 +80,7 @@ macro_rules! conformance_cases {
 }
 
 /// The names of all cases.
-pub const CASES: [&str; 7] = [
+pub const CASES: [&str; 8] = [
     "describe_is_consistent",
     "an_unknown_key_is_refused_by_name",
     "two_syncs_report_the_same_records",
@@ -85,6 +88,7 @@ pub const CASES: [&str; 7] = [
     "no_grant_dangles",
     "every_scope_is_closed_and_counted",
     "a_cancelled_sync_ends_at_once",
+    "a_lookup_agrees_with_the_sync",
 ];
 
 /// Whether a case is left out, with a reason.
@@ -258,6 +262,55 @@ pub fn a_cancelled_sync_ends_at_once<C: Connector>(config: &Json) {
             "the sync went on for {CANCEL_DEADLINE:?}; await `Sync::cancelled` beside slow work"
         );
     });
+}
+
+/// A connector that looks up records knows those that it reports, of every kind, and none that was
+/// made up; answers come in the order of the keys. One that does not look up says so.
+pub fn a_lookup_agrees_with_the_sync<C: Connector>(config: &Json) {
+    block_on(async {
+        let mut harness = configured::<C>(config).await;
+        let collected = synced(&mut harness).await;
+        let mut kinds: BTreeMap<String, Vec<RecordKey>> = BTreeMap::new();
+        for row in &collected.rows {
+            let keys = kinds.entry(row.record_type.to_string()).or_default();
+            if keys.len() < LOOKUP_KEYS {
+                keys.push(key_of(row));
+            }
+        }
+        let known: Vec<RecordKey> = kinds.into_values().flatten().collect();
+        if !C::describe().can_look_up() {
+            let answer = harness.lookup(&known).await;
+            assert!(answer.is_err(), "it answers lookups; add .looks_up() to its description");
+            return;
+        }
+        // Each beside one that was made up: an answer in another place is seen.
+        let keys: Vec<RecordKey> =
+            known.iter().flat_map(|key| [key.clone(), unlike(key)]).collect();
+        let answers = must(harness.lookup(&keys).await, "look up records");
+        let wrong = keys.iter().zip(&answers).enumerate().filter(|(place, (_, answer))| {
+            let expected = if place % 2 == 0 { Presence::Present } else { Presence::Absent };
+            **answer != expected
+        });
+        let wrong: Vec<_> = wrong.map(|(_, answered)| answered).take(EXAMPLES).collect();
+        assert!(wrong.is_empty(), "answered wrongly: {wrong:#?}");
+    });
+}
+
+fn key_of(row: &Row) -> RecordKey {
+    let text = |column: &str| match row.values.get(column) {
+        Some(Value::Text(text)) => text.clone(),
+        _ => String::new(),
+    };
+    let (id, entitlement) = match row.record_type.kind {
+        RecordKind::Resource | RecordKind::Entitlement => (text(columns::ID), String::new()),
+        RecordKind::Grant => (text(columns::PRINCIPAL), text(columns::ENTITLEMENT)),
+    };
+    RecordKey { record_type: row.record_type.clone(), id, entitlement }
+}
+
+/// A key that looks like this one, and that no source has.
+fn unlike(key: &RecordKey) -> RecordKey {
+    RecordKey { id: format!("{}-a17f0c93d5e2", key.id), ..key.clone() }
 }
 
 fn block_on(case: impl Future<Output = ()>) {

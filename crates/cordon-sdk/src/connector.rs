@@ -26,7 +26,12 @@ pub trait Connector: Send + std::marker::Sync + Sized + 'static {
     fn sync(&self, sync: &mut Sync) -> impl Future<Output = Result<(), Error>> + Send;
 
     /// The source's word on single records, one for each key, in the order of the keys. Called only
-    /// when the description [`looks_up`](Description::looks_up).
+    /// when the description [`looks_up`](Description::looks_up), also while nothing else runs.
+    ///
+    /// It decides whether a loss is believed, so it says [`Presence::Absent`] only where the source
+    /// itself denies the record; a right that is missing, a page that did not come or a record of
+    /// another kind is [`Presence::Unknown`]. A source that can only be read whole is read again, see
+    /// [`look_up_by_reading`](crate::look_up_by_reading).
     fn lookup(
         &self,
         keys: &[RecordKey],

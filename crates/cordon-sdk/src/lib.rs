@@ -12,6 +12,7 @@ mod connector;
 mod description;
 mod error;
 mod pack;
+mod reading;
 mod record;
 mod routes;
 mod serve;
@@ -26,6 +27,7 @@ pub use cordon_model::{
 pub use description::{Attribute, Description, Schema};
 pub use error::{Cause, Error};
 pub use jiff::Timestamp;
+pub use reading::look_up_by_reading;
 pub use record::{
     AccountType, App, Entitlement, Grant, Group, IntoValue, Record, Resource, Role, Secret, Status,
     User,

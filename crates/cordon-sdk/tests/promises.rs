@@ -49,6 +49,9 @@ enum Act {
     GoOnAfterRefusal,
     LongText,
     LargeRecords,
+    SayYes,
+    CutShort,
+    Uncounted,
 }
 
 impl Connector for Scripted {
@@ -73,7 +76,18 @@ impl Connector for Scripted {
 
     async fn sync(&self, sync: &mut Sync) -> Result<(), Error> {
         match self.0.act {
-            Act::Honest => honest(sync).await,
+            Act::Honest | Act::SayYes => honest(sync).await,
+            Act::CutShort => {
+                let mut users = sync.scope("users").await?;
+                users.push(User::new("u1")).await?;
+                users.incomplete("page 2 did not come").await
+            }
+            Act::Uncounted => {
+                let mut users = sync.scope("users").await?;
+                users.push(User::new("u1")).await?;
+                users.source_total(2);
+                users.complete().await
+            }
             Act::FailInScope => {
                 let mut users = sync.scope("users").await?;
                 users.push(User::new("u1")).await?;
@@ -158,11 +172,14 @@ impl Connector for Scripted {
     }
 
     async fn lookup(&self, keys: &[RecordKey]) -> Result<Vec<Presence>, Error> {
-        Ok(keys
-            .iter()
-            .filter(|key| key.id != "forgotten")
-            .map(|key| if key.id == "u1" { Presence::Present } else { Presence::Absent })
-            .collect())
+        let mut presences = cordon_sdk::look_up_by_reading(self, keys).await?;
+        if keys.iter().any(|key| key.id == "forgotten") {
+            presences.pop();
+        }
+        if matches!(self.0.act, Act::SayYes) {
+            presences.fill(Presence::Present);
+        }
+        Ok(presences)
     }
 }
 
@@ -420,6 +437,35 @@ fn a_lookup_answers_key_by_key() {
         let error = harness.lookup(&[key("forgotten"), key("u1")]).await.unwrap_err();
         assert_eq!(error.to_string(), "2 keys were asked for, 1 answers came");
     });
+}
+
+#[test]
+fn a_reading_that_is_not_whole_denies_nobody() {
+    let key = |id: &str| RecordKey {
+        record_type: "resource.user".to_owned().try_into().unwrap(),
+        id: id.to_owned(),
+        entitlement: String::new(),
+    };
+    block_on(async {
+        let asked = |act: &'static str| async move {
+            let config = json!({ "act": act });
+            let mut harness = Harness::configured::<Scripted>(&config).await.unwrap();
+            harness.lookup(&[key("u1"), key("u9"), key("u1")]).await
+        };
+        let (here, gone, unsaid) = (Presence::Present, Presence::Absent, Presence::Unknown);
+        assert_eq!(asked("honest").await.unwrap(), [here, gone, here]);
+        for act in ["cut-short", "uncounted", "forget-scope"] {
+            assert_eq!(asked(act).await.unwrap(), [here, unsaid, here], "{act}");
+        }
+        let error = asked("fail-in-scope").await.unwrap_err();
+        assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
+    });
+}
+
+#[test]
+fn conformance_refuses_a_lookup_that_says_yes_to_everything() {
+    let case = cordon_sdk::conformance::a_lookup_agrees_with_the_sync::<Scripted>;
+    assert!(conformance_refuses(case, "say-yes"));
 }
 
 /// Whether the suite finds fault with an act.

@@ -23,6 +23,7 @@ mod publish;
 mod read_error;
 mod rows;
 mod snapshot;
+mod some;
 mod sorter;
 mod stage;
 mod store;

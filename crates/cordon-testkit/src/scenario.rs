@@ -32,6 +32,8 @@ pub struct Scenario {
     pub without: Vec<String>,
     /// Whether scopes say how many records the source counts.
     pub totals: bool,
+    /// Whether it looks up single records: those of the honest source, whatever is reported of it.
+    pub looks_up: bool,
     /// What goes wrong.
     pub faults: Vec<Fault>,
 }
@@ -48,6 +50,7 @@ impl Default for Scenario {
             day: 0,
             without: Vec::new(),
             totals: false,
+            looks_up: false,
             faults: Vec::new(),
         }
     }
@@ -179,6 +182,8 @@ words! {
     "configure" Configure;
     /// When it is asked whether the source can be reached.
     "check" Check;
+    /// When it is asked for single records.
+    "lookup" Lookup;
     /// Before a scope begins: that one, or the first.
     "scope-begin" ScopeBegin(String);
     /// Before the batch of that number, counted from 1 over the whole sync.
@@ -299,6 +304,10 @@ words! {
     "control-characters" ControlCharacters;
     /// Says that the source counts twice as many records as it has.
     "lie-total" LieTotal;
+    /// Says of every record that is asked for: present, absent or unknown.
+    "say" Say(String);
+    /// Leaves out its answer to the last record that is asked for.
+    "short-answer" ShortAnswer;
     /// Announces only protocol versions of the future.
     "future-protocol" FutureProtocol;
 }

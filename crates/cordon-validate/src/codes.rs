@@ -2,7 +2,7 @@
 //!
 //! A code is stable: people search for it, alerts match on it, so it keeps its meaning for ever and
 //! is never used again. The letter is the check (P protocol, R record, F references, C completeness,
-//! D change, S shape, W watermark, L liveness); nothing but this table knows a code's text.
+//! D change, S shape, W watermark, V verification, L liveness); nothing but this table knows a code's text.
 
 use cordon_model::{Finding, Severity};
 
@@ -35,6 +35,14 @@ impl Rule {
 /// The rule that bears a code; none when no rule does.
 pub fn explain(code: &str) -> Option<&'static Rule> {
     ALL.iter().find(|rule| rule.code == code)
+}
+
+/// Whether a finding asks for a second reading: a statistic of the detector that is
+/// unusual, but not so much that it holds the sync.
+pub(crate) fn is_suspicion(finding: &Finding) -> bool {
+    let statistics = ["CRD-D5", "CRD-D6", "CRD-S4"];
+    finding.severity == Severity::Warning
+        && statistics.iter().any(|beginning| finding.code.starts_with(beginning))
 }
 
 macro_rules! rules {
@@ -177,6 +185,16 @@ rules! {
         "The source did not move since the last known good."
         "Nothing to do, unless the source should have moved.";
 
+    STILL_THERE "CRD-V101"
+        "The source still holds records that the sync misses: it was not read to its end."
+        "Reject and sync again; if it comes back, the connector stops reading too early. Released, it would take access from records that exist.";
+    CONFIRMED_GONE "CRD-V201"
+        "The source confirms that the missing records are gone."
+        "What is left to decide is whether they may go: ask the source's owner, then release or reject.";
+    NOT_CONFIRMED "CRD-V202"
+        "The source could not confirm that the missing records are gone."
+        "Read why; without the source's word, decide by the examples and by asking its owner.";
+
     TIME_EXTENDED "CRD-L101"
         "The sync was late, but held back by this host or by a limit, and got the same time once more."
         "Nothing to do if it stays rare; else give the connector or the host what the message names.";
@@ -199,7 +217,7 @@ mod tests {
     fn every_code_names_its_check_and_a_number() {
         for rule in ALL {
             let (check, number) = rule.code.strip_prefix("CRD-").unwrap().split_at(1);
-            assert!("PRFCDSWL".contains(check), "{}", rule.code);
+            assert!("PRFCDSWVL".contains(check), "{}", rule.code);
             assert!(number.len() == 3 && number.bytes().all(|b| b.is_ascii_digit()), "{number}");
         }
     }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use cordon_model::{ConnectorName, RecordType, SyncNumber, Watermark};
 use serde::{Deserialize, Serialize};
 
+use crate::lookup::Lookup;
 use crate::{Census, Examples};
 
 /// A staged sync, as the judge sees it.
@@ -144,4 +145,7 @@ pub struct History {
     /// The sync that waits in quarantine, where one does.
     #[serde(default)]
     pub quarantined: Option<SyncNumber>,
+    /// What the source said of the records that the candidate misses; none when it was not asked.
+    #[serde(default)]
+    pub lookup: Option<Lookup>,
 }

@@ -9,6 +9,7 @@ mod change;
 mod completeness;
 mod findings;
 mod freshness;
+mod lookup;
 mod protocol;
 mod record;
 mod references;
@@ -54,6 +55,8 @@ pub fn judge(
         change::check,
         shape::check,
         freshness::check,
+        // After all that speak of removals: it answers them.
+        lookup::check,
         review::check,
     ] {
         check(case, &mut findings);

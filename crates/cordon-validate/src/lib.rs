@@ -10,6 +10,7 @@ mod census;
 pub mod codes;
 mod evidence;
 mod judge;
+pub mod lookup;
 mod policy;
 mod verdict;
 mod words;
@@ -20,10 +21,11 @@ pub use evidence::{
 };
 pub use judge::judge;
 pub use policy::{
-    FirstSync, KeyGlob, KeyGlobError, Limit, LimitPatch, Limits, LimitsPatch, OnIncomplete,
-    PERCENT_RECORDS_MIN, Percent, PercentError, Policy, PolicyPatch, PrivilegedLimit,
-    PrivilegedPatch, Recover, RequiredAttribute, RequiredAttributeError, Risk, SchemaPatch,
+    FirstSync, KeyGlob, KeyGlobError, Limit, LimitPatch, Limits, LimitsPatch, Lookups,
+    LookupsPatch, OnIncomplete, PERCENT_RECORDS_MIN, Percent, PercentError, Policy, PolicyPatch,
+    PrivilegedLimit, PrivilegedPatch, Recover, RemovalsVerified, RequiredAttribute,
+    RequiredAttributeError, Reread, RereadPatch, Risk, SchemaPatch,
 };
 pub use verdict::{
-    Accepted, DIGEST_PREFIX_MIN, Held, Judged, Release, ReleaseError, Verdict, release,
+    Accepted, DIGEST_PREFIX_MIN, Held, Judged, Release, ReleaseError, Verdict, Zone, release,
 };

@@ -14,11 +14,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::words::count as thousands;
 
+mod asking;
 mod describe;
 mod glob;
 mod patch;
 mod percent;
 
+pub use asking::{Lookups, LookupsPatch, RemovalsVerified, Reread, RereadPatch};
 pub use glob::{KeyGlob, KeyGlobError};
 pub use patch::{LimitPatch, LimitsPatch, PolicyPatch, PrivilegedPatch, SchemaPatch};
 pub use percent::{Percent, PercentError};
@@ -57,6 +59,12 @@ pub struct Policy {
     pub required: Vec<RequiredAttribute>,
     /// Records that are never removed unattended, by key.
     pub protected: Vec<KeyGlob>,
+    /// How the source is asked for records that a suspicious sync misses.
+    pub lookup: Lookups,
+    /// What its confirmation is worth.
+    pub removals_verified: RemovalsVerified,
+    /// When a suspicious source is read once more.
+    pub reread: Reread,
     /// Age from which a last known good is stale. It has no part in verdicts: a judge has no clock.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub freshness: Duration,
@@ -80,6 +88,9 @@ impl Default for Policy {
             dangling_percent: Percent::whole(1),
             required: Vec::new(),
             protected: Vec::new(),
+            lookup: Lookups::default(),
+            removals_verified: RemovalsVerified::Note,
+            reread: Reread::default(),
             freshness: Duration::from_secs(6 * 3_600),
         }
     }

@@ -8,6 +8,8 @@ use cordon_model::{ConnectorName, Finding, Outcome, Severity, SyncNumber};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::codes;
+
 /// Hex characters of a digest that a release must give, at least.
 pub const DIGEST_PREFIX_MIN: usize = 8;
 
@@ -24,8 +26,26 @@ pub struct Verdict {
     pub against: Option<SyncNumber>,
     /// The worst that any finding asks for.
     pub outcome: Outcome,
+    /// What is to be done about it without a person, where anything is.
+    #[serde(default)]
+    pub zone: Zone,
     /// Everything noticed, worst first, then in the order of the checks.
     pub findings: Vec<Finding>,
+}
+
+/// How far a candidate is from being believed. A faulty read is usually right when it is repeated, a
+/// changed source is not; so what is only suspicious is read again before anyone is woken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Zone {
+    /// Nothing asks for a second look.
+    #[default]
+    Pass,
+    /// No finding holds it, but a second reading is wanted before it is published. When the second
+    /// says the same, it is the source that changed.
+    ReadAgain,
+    /// A finding holds it. A second reading that differs shows that this one was faulty.
+    Quarantine,
 }
 
 impl Verdict {
@@ -42,6 +62,15 @@ pub(crate) fn outcome(findings: &[Finding]) -> Outcome {
         Some(Severity::Reject) => Outcome::Rejected,
         Some(Severity::Quarantine) => Outcome::Quarantined,
         Some(Severity::Warning | Severity::Info) | None => Outcome::Accepted,
+    }
+}
+
+/// The zone that findings put a candidate into together.
+fn zone(outcome: Outcome, findings: &[Finding]) -> Zone {
+    match outcome {
+        Outcome::Quarantined | Outcome::Rejected => Zone::Quarantine,
+        Outcome::Accepted if findings.iter().any(codes::is_suspicion) => Zone::ReadAgain,
+        Outcome::Accepted => Zone::Pass,
     }
 }
 
@@ -147,7 +176,8 @@ impl Judged {
     ) -> Self {
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
         let outcome = outcome(&findings);
-        let verdict = Verdict { connector, sync, digest, against, outcome, findings };
+        let zone = zone(outcome, &findings);
+        let verdict = Verdict { connector, sync, digest, against, outcome, zone, findings };
         match outcome {
             Outcome::Accepted => Self::Accepted(Accepted { verdict, released_by: None }),
             Outcome::Quarantined | Outcome::Rejected => Self::Held(Held { verdict }),

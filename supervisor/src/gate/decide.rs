@@ -5,11 +5,10 @@ use std::time::Instant;
 use cordon_ledger::{Acceptance, QuarantinedRun, RejectedRun};
 use cordon_model::{Severity, SyncNumber};
 use cordon_store::{ReadError, Snapshot};
-use cordon_validate::{Candidate, History, Judged, Verdict};
+use cordon_validate::{Candidate, History, Judged, Verdict, lookup};
 use jiff::Timestamp;
 
-use super::{Decision, Gate, GateError, changes_of, note};
-use crate::process::Process;
+use super::{Asking, Decision, Gate, GateError, changes_of, note};
 use crate::reason::Reason;
 use crate::session::Outcome;
 
@@ -20,10 +19,10 @@ impl Gate<'_> {
         sync: SyncNumber,
         outcome: Outcome,
         last_good: Option<Snapshot>,
-        process: &Process,
+        asking: &Asking<'_>,
     ) -> Result<Decision, GateError> {
         (self.host.faults)("gate.staged");
-        let mut measured = self.measured(Some(process), outcome.records);
+        let mut measured = self.measured(Some(asking.process), outcome.records);
         let timings = outcome.staged.timings;
         note(&mut measured, "index", timings.index);
         note(&mut measured, "diff", timings.diff);
@@ -31,13 +30,24 @@ impl Gate<'_> {
         note(&mut measured, "store_commit", timings.commit);
         let candidate = outcome.staged.candidate;
         let content_digest = outcome.staged.content_digest;
-        let history = self.history(&content_digest, &candidate, last_good.as_ref()).await?;
+        let mut history = self.history(&content_digest, &candidate, last_good.as_ref()).await?;
         let (digest, against) = (candidate.digest.clone(), candidate.against);
         let counts = changes_of(&candidate.census, candidate.delta.as_ref());
         let began = Instant::now();
         let census = last_good.as_ref().map(|snapshot| &snapshot.manifest.census);
-        let judged = cordon_validate::judge(census, candidate, &history, &self.connector.policy);
+        let judge = |candidate: Candidate, history: &History| {
+            cordon_validate::judge(census, candidate, history, &self.connector.policy)
+        };
+        let mut judged = judge(candidate.clone(), &history);
         note(&mut measured, "judge", began.elapsed());
+        if lookup::asks_the_source(judged.verdict())
+            && let Some(last_good) = &last_good
+        {
+            let began = Instant::now();
+            history.lookup = self.look_up(&candidate, last_good, asking).await?;
+            note(&mut measured, "lookup", began.elapsed());
+            judged = judge(candidate, &history);
+        }
         (self.host.faults)("gate.judged");
         let verdict_json = serde_json::to_string(judged.verdict())?;
         let mut findings = judged.verdict().findings.clone();
@@ -118,6 +128,7 @@ impl Gate<'_> {
             watermarks: known.watermarks,
             protected_removed: self.protected_removed(candidate, last_good).await?,
             quarantined: waiting.first().map(|row| row.sync),
+            lookup: None,
         })
     }
 

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Connector;
 use crate::egress::Flows;
-use crate::gate::{Decision, Gate, GateError};
+use crate::gate::{Asking, Decision, Gate, GateError};
 use crate::host::Host;
 use crate::liveness::Late;
 use crate::logs::Logs;
@@ -249,8 +249,10 @@ impl Errand {
         if self.cancel.is_cancelled() {
             return Err(Fault::CalledOff);
         }
-        // From here on nothing calls it off: a verdict that is being written down is written whole.
-        Ok(gate.decide(sync, outcome, last_good, process).await?)
+        // From here on an order ends nothing but questions to the source: a verdict that is being
+        // written down is written whole.
+        let asking = Asking { process, cancel: &self.cancel, progress };
+        Ok(gate.decide(sync, outcome, last_good, &asking).await?)
     }
 }
 

@@ -124,18 +124,31 @@ fn head(header: &v1::DiffHeader, scene: &Scene) -> Page {
 }
 
 fn why(page: &mut Page, header: &v1::DiffHeader, scene: &Scene) {
-    let objections: Vec<&v1::Finding> =
-        header.findings.iter().filter(|finding| finding.severity != "info").collect();
-    if objections.is_empty() {
-        return;
-    }
-    page.section(if header.outcome == "quarantined" {
+    let found = header.findings.iter();
+    let (asked, objections): (Vec<_>, Vec<_>) = found
+        .filter(|finding| finding.severity != "info" || is_of_the_source(finding))
+        .partition(|finding| finding.severity != "quarantine" && is_of_the_source(finding));
+    let title = if header.outcome == "quarantined" {
         "Why it is quarantined"
     } else {
         "What the checks found"
-    });
+    };
+    findings(page, title, &objections, scene);
+    findings(page, "What the source itself says", &asked, scene);
+}
+
+/// Whether a finding tells what came of asking the source again.
+fn is_of_the_source(finding: &v1::Finding) -> bool {
+    finding.code.starts_with("CRD-V")
+}
+
+fn findings(page: &mut Page, title: &str, findings: &[&v1::Finding], scene: &Scene) {
+    if findings.is_empty() {
+        return;
+    }
+    page.section(title);
     let mut grid = Grid::new(&["CODE", "SUBJECT", "FOUND", ">LIMIT", "EXAMPLES"]);
-    for finding in objections {
+    for finding in findings {
         grid.marked(
             scene.glyphs.severity(&finding.severity),
             [

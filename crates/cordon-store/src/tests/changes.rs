@@ -28,6 +28,24 @@ fn the_first_snapshot_adds_everything_resources_before_entitlements_before_grant
 }
 
 #[test]
+fn a_few_records_are_of_the_type_that_is_asked_for_and_no_more_than_there_are() {
+    let host = Host::new();
+    let records = [user("a", "ann"), user("b", "bob"), user("a", "eve"), group("a", "ops")];
+    let snapshot = host.publish(1, &records, None);
+    let some = |count| {
+        let rows = host.store.some_records(&snapshot, &of("resource.user"), count);
+        let mut keys: Vec<_> = rows.unwrap().iter().map(Row::key).collect();
+        keys.sort();
+        keys
+    };
+    assert_eq!(some(9), ["user:ann", "user:bob", "user:eve"]);
+    assert_eq!(some(2).len(), 2);
+    assert_eq!(some(0), Vec::<String>::new());
+    let none = host.store.some_records(&snapshot, &of("resource.app"), 3).unwrap();
+    assert!(none.is_empty());
+}
+
+#[test]
 fn removals_come_first_and_grants_before_what_they_refer_to() {
     let host = Host::new();
     let old = [

@@ -1,6 +1,6 @@
 //! Collects findings, few enough to be read and bounded in size whatever a connector reports.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cordon_model::{Finding, Severity};
 
@@ -25,6 +25,15 @@ struct Tally {
     listed: usize,
     unlisted: u64,
     subjects: Vec<String>,
+}
+
+impl Tally {
+    fn merge(&mut self, other: Self) {
+        self.listed += other.listed;
+        self.unlisted += other.unlisted;
+        self.subjects.extend(other.subjects);
+        self.subjects.truncate(EXAMPLES_MAX);
+    }
 }
 
 /// A finding in the making.
@@ -72,6 +81,27 @@ impl Findings {
         tally.unlisted += 1;
         if tally.subjects.len() < EXAMPLES_MAX {
             tally.subjects.push(finding.subject);
+        }
+    }
+
+    /// Makes warnings of what holds the sync back and is answered, and says by what.
+    pub(super) fn answer(&mut self, is_answered: impl Fn(&Finding) -> bool, by: &str) {
+        let holds = |finding: &Finding| finding.severity == Severity::Quarantine;
+        let mut codes = BTreeSet::new();
+        for finding in self.list.iter_mut().filter(|finding| holds(finding)) {
+            if is_answered(finding) {
+                finding.severity = Severity::Warning;
+                finding.message.push_str("; ");
+                finding.message.push_str(by);
+                codes.insert(finding.code.clone());
+            }
+        }
+        // What was too much to list is summed up under the same answer.
+        let rules = std::mem::take(&mut self.rules);
+        for ((code, severity), tally) in rules {
+            let answered = severity == Severity::Quarantine && codes.contains(code);
+            let severity = if answered { Severity::Warning } else { severity };
+            self.rules.entry((code, severity)).or_default().merge(tally);
         }
     }
 

@@ -1,6 +1,6 @@
 //! A policy in words, for people who ask what would hold a sync back.
 
-use super::{FirstSync, LimitPatch, Limits, OnIncomplete, Policy, Recover};
+use super::{FirstSync, LimitPatch, Limits, OnIncomplete, Policy, Recover, RemovalsVerified};
 
 impl Policy {
     /// Every line of the policy that weighs in verdicts: what it speaks of, and what holds.
@@ -38,6 +38,9 @@ impl Policy {
         ));
         let dangling = self.dangling_percent;
         lines.push(line("dangling references", format!("quarantine beyond {dangling}")));
+        lines.push(line("missing records", self.lookup.in_words()));
+        lines.push(line("removals confirmed", self.confirmed_words()));
+        lines.push(line("suspicious syncs", self.reread.in_words()));
         lines.push(line("required", names(&self.required)));
         lines.push(line("protected", names(&self.protected)));
         lines
@@ -47,6 +50,15 @@ impl Policy {
         match self.first_sync {
             FirstSync::Trust if !self.high_risk() => "trusted when every scope is complete",
             FirstSync::Trust | FirstSync::Review => "waits for a person",
+        }
+    }
+
+    fn confirmed_words(&self) -> &'static str {
+        match self.removals_verified {
+            RemovalsVerified::Accept if !self.high_risk() => "pass",
+            RemovalsVerified::Accept | RemovalsVerified::Note => {
+                "wait for a person, who is told so"
+            }
         }
     }
 

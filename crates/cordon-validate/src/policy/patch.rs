@@ -7,8 +7,8 @@ use cordon_model::TypeName;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    FirstSync, KeyGlob, Limit, Limits, OnIncomplete, Percent, Policy, PrivilegedLimit, Recover,
-    RequiredAttribute, Risk,
+    FirstSync, KeyGlob, Limit, Limits, LookupsPatch, OnIncomplete, Percent, Policy,
+    PrivilegedLimit, Recover, RemovalsVerified, RequiredAttribute, RereadPatch, Risk,
 };
 
 /// The `[guard]` of a host or of a connector. What is absent stays as it was.
@@ -55,6 +55,15 @@ pub struct PolicyPatch {
     /// cannot take a host-wide protection away.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub protected: Option<Vec<KeyGlob>>,
+    /// `lookup = { keys = 2000, confidence = 95, per_second = 100, deadline = "1m" }`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lookup: Option<LookupsPatch>,
+    /// `note` or `accept`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub removals_verified: Option<RemovalsVerified>,
+    /// `reread = { after = "2m", times = 1 }`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reread: Option<RereadPatch>,
     /// `freshness = "6h"`.
     #[serde(
         default,
@@ -174,6 +183,13 @@ impl Policy {
         let required = patch.schema.as_ref().and_then(|schema| schema.required.as_ref());
         extend(&mut self.required, required);
         extend(&mut self.protected, patch.protected.as_ref());
+        if let Some(patch) = &patch.lookup {
+            self.lookup = self.lookup.overlaid(patch);
+        }
+        self.removals_verified = patch.removals_verified.unwrap_or(self.removals_verified);
+        if let Some(patch) = &patch.reread {
+            self.reread = self.reread.overlaid(patch);
+        }
         self.freshness = patch.freshness.unwrap_or(self.freshness);
         self
     }

@@ -41,6 +41,11 @@ impl Percent {
         Ok(Self { hundredths: hundredths as u32 })
     }
 
+    /// What is left to all, as a fraction: 0.05 of 95 %; nothing from 100 % on.
+    pub(crate) fn complement(self) -> f64 {
+        f64::from(10_000_u32.saturating_sub(self.hundredths)) / 10_000.0
+    }
+
     /// The largest part of `whole` that does not exceed this share.
     pub fn of(self, whole: u64) -> u64 {
         let part = u128::from(whole) * u128::from(self.hundredths) / 10_000;

@@ -30,6 +30,9 @@ fn safe_defaults_hold_without_configuration() {
     removed in 24 hours: quarantine beyond 20 %
     privileged grants: quarantine beyond 3, or 5 %, at once
     dangling references: quarantine beyond 1 %
+    missing records: up to 2,000 looked up, 100 a second, samples at 95 % confidence, within 1m
+    removals confirmed: wait for a person, who is told so
+    suspicious syncs: read once more after 2m
     required: none
     protected: none
     ");
@@ -51,6 +54,9 @@ fn every_line_of_a_guard_counts() {
         removed_24h_percent = 12.25
         privileged = { count = 1, percent = 2 }
         dangling_percent = 0
+        lookup = { keys = 500, confidence = 99, per_second = 10, deadline = "30s" }
+        removals_verified = "accept"
+        reread = { after = "45s", times = 2 }
         schema.required = ["user.mail", "user.status"]
         protected = ["user:breakglass*", "user:root"]
     "#;
@@ -70,6 +76,9 @@ fn every_line_of_a_guard_counts() {
     removed in 24 hours: quarantine beyond 12.25 %
     privileged grants: quarantine beyond 1, or 2 %, at once
     dangling references: quarantine beyond 0 %
+    missing records: up to 500 looked up, 10 a second, samples at 99 % confidence, within 30s
+    removals confirmed: pass
+    suspicious syncs: read up to 2 times more, each after 45s
     required: user.mail, user.status
     protected: user:breakglass*, user:root
     ");

@@ -3,6 +3,7 @@
 mod change;
 mod completeness;
 mod freshness;
+mod lookup;
 mod protocol;
 mod record;
 mod review;

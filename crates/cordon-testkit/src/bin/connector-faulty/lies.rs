@@ -15,7 +15,7 @@ const NO_SCOPE: u32 = 99;
 
 /// What the connector says it is, faults included.
 pub(crate) fn description(scenario: &Scenario) -> v1::DescribeResponse {
-    let mut description = plan::description();
+    let mut description = plan::description(scenario);
     for fault in &scenario.faults {
         let users = &mut description.schemas[0];
         match &fault.act {
@@ -38,6 +38,32 @@ pub(crate) fn description(scenario: &Scenario) -> v1::DescribeResponse {
         }
     }
     description
+}
+
+/// What is said of single records, faults included.
+pub(crate) fn lookup(scenario: &Scenario, keys: &[v1::RecordKey]) -> v1::LookupResponse {
+    let honest = |key: &v1::RecordKey| match plan::holds(scenario, key) {
+        true => v1::Presence::Present,
+        false => v1::Presence::Absent,
+    };
+    let mut presences: Vec<i32> = keys.iter().map(|key| honest(key).into()).collect();
+    for fault in scenario.faults.iter().filter(|fault| fault.at == Point::Lookup) {
+        match &fault.act {
+            Act::Say(word) => {
+                let said = match word.as_str() {
+                    "present" => v1::Presence::Present,
+                    "absent" => v1::Presence::Absent,
+                    _ => v1::Presence::Unspecified,
+                };
+                presences.fill(said.into());
+            }
+            Act::ShortAnswer => {
+                presences.pop();
+            }
+            _ => {}
+        }
+    }
+    v1::LookupResponse { presences }
 }
 
 /// Every message of a sync, faults in what is said included.

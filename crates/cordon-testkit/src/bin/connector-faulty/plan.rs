@@ -42,7 +42,7 @@ const SCHEMAS: [Schema; 4] = [
 ];
 
 /// The honest description.
-pub(crate) fn description() -> v1::DescribeResponse {
+pub(crate) fn description(scenario: &Scenario) -> v1::DescribeResponse {
     let attribute = |(name, value_type): &(&str, Type)| v1::AttributeSchema {
         name: (*name).to_owned(),
         r#type: match value_type {
@@ -63,10 +63,42 @@ pub(crate) fn description() -> v1::DescribeResponse {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         protocol_min: cordon_wire::PROTOCOL,
         protocol_max: cordon_wire::PROTOCOL,
-        capabilities: Vec::new(),
+        capabilities: scenario
+            .looks_up
+            .then_some(v1::Capability::Lookup.into())
+            .into_iter()
+            .collect(),
         schemas: schemas.collect(),
         configuration_schema: r#"{"type":"object"}"#.to_owned(),
     }
+}
+
+/// Whether the honest source has a record.
+pub(crate) fn holds(scenario: &Scenario, key: &v1::RecordKey) -> bool {
+    let number = |id: &str, prefix: &str| id.strip_prefix(prefix)?.parse::<u32>().ok();
+    let user = |id: &str| {
+        let number = number(id, "u")?;
+        let is_there = (scenario.day..scenario.users + scenario.day).contains(&number)
+            && !scenario.without.iter().any(|gone| gone == id);
+        is_there.then_some(number)
+    };
+    let group = |id: &str| number(id, "g").filter(|group| *group < scenario.groups);
+    let entitled = |id: &str| group(id.strip_suffix(":member")?);
+    match key.kind() {
+        v1::RecordKind::Resource if key.r#type == "user" => user(&key.id).is_some(),
+        v1::RecordKind::Resource => group(&key.id).is_some(),
+        v1::RecordKind::Entitlement => entitled(&key.id).is_some(),
+        v1::RecordKind::Grant => {
+            let both = user(&key.id).zip(entitled(&key.entitlement));
+            both.is_some_and(|(user, group)| is_member(scenario, user, group))
+        }
+        v1::RecordKind::Unspecified => false,
+    }
+}
+
+fn is_member(scenario: &Scenario, user: u32, group: u32) -> bool {
+    let grants = scenario.grants_per_user.min(scenario.groups);
+    (0..grants).any(|k| (user + k) % scenario.groups == group)
 }
 
 /// Every message of an honest sync, in order; of a source that gives but so many percent of its
@@ -109,8 +141,7 @@ pub(crate) fn sync(scenario: &Scenario, percent: u32) -> Vec<Payload> {
     plan.end(total(groups.len() * 2));
 
     for group in groups {
-        let grants = scenario.grants_per_user.min(scenario.groups);
-        let is_member = |user: &&u32| (0..grants).any(|k| (**user + k) % scenario.groups == group);
+        let is_member = |user: &&u32| is_member(scenario, **user, group);
         let all = users.iter().filter(is_member).count();
         let members: Vec<u32> = users[..given].iter().filter(is_member).copied().collect();
         plan.begin(&format!("members of g{group}"));

@@ -147,9 +147,10 @@ impl Connector for Faulty {
 
     async fn lookup(
         &self,
-        _request: Request<v1::LookupRequest>,
+        request: Request<v1::LookupRequest>,
     ) -> Result<Response<v1::LookupResponse>, Status> {
-        Err(Status::unimplemented("not scripted"))
+        self.pass(&Point::Lookup).await?;
+        Ok(Response::new(lies::lookup(&self.scenario()?, &request.into_inner().keys)))
     }
 
     async fn apply(
