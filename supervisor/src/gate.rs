@@ -7,6 +7,7 @@
 mod ask;
 mod decide;
 mod publish;
+pub(crate) mod reread;
 mod review;
 
 pub(crate) use ask::Asking;

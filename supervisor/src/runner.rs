@@ -119,6 +119,7 @@ impl Runner {
         let due = self.until_due();
         let pause_ends = self.until_pause_ends();
         let wake = self.wake.map(|wake| wake.saturating_sub(self.epoch.elapsed()));
+        let reread = self.until_reread();
         let idle = self.until_idle();
         // A death in the middle of a job is told by the job, which knows what it meant.
         let process = if self.job.is_none() { self.process.clone() } else { None };
@@ -130,6 +131,7 @@ impl Runner {
             () = after(wake) => { self.wake = None; Some(Event::Tick) }
             () = after(pause_ends) => self.end_pause().await,
             () = after(due) => self.due(),
+            () = after(reread) => self.reread_due(),
             () = after(idle) => self.idle_too_long(),
         }
     }

@@ -50,6 +50,8 @@ pub(crate) struct Facts {
     pub(crate) freshness: Duration,
     /// Since when a sync waits for a person.
     pub(crate) quarantined_since: Option<Timestamp>,
+    /// The source is read again before anyone has to look.
+    pub(crate) reads_again: bool,
     /// Since when it is paused.
     pub(crate) paused_since: Option<Timestamp>,
     /// Since when syncs fail, and in one word why.
@@ -74,7 +76,8 @@ const CLOCK_SKEW_MAX: Duration = Duration::from_secs(300);
 pub(crate) fn weigh(facts: &Facts, now: Timestamp) -> Trusted {
     let mut found: Vec<(Trust, String, Option<Timestamp>)> = Vec::new();
     if let Some(since) = facts.quarantined_since {
-        found.push((Trust::Quarantined, "SyncQuarantined".into(), Some(since)));
+        let why = if facts.reads_again { "ReadsAgain" } else { "SyncQuarantined" };
+        found.push((Trust::Quarantined, why.into(), Some(since)));
     }
     if let Some((since, why)) = &facts.failing_since {
         found.push((Trust::Failing, why.clone(), Some(*since)));

@@ -33,6 +33,8 @@ pub(crate) enum Trigger {
     Schedule,
     /// The one before failed.
     Retry,
+    /// The one before is suspicious, and is read again before a person is woken.
+    Reread,
     /// Somebody asked.
     Operator,
 }
@@ -43,6 +45,7 @@ impl Trigger {
         match self {
             Self::Schedule => "schedule",
             Self::Retry => "retry",
+            Self::Reread => "reread",
             Self::Operator => "operator",
         }
     }

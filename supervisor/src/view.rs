@@ -10,6 +10,7 @@ use jiff::Timestamp;
 
 use crate::config::Connector;
 use crate::egress::Flows;
+use crate::gate::reread;
 use crate::logs::Logs;
 use crate::process::Announced;
 use crate::reason::{Class, Reason};
@@ -137,15 +138,28 @@ impl View {
             taken_at: facts.last_good.as_ref().map(|row| row.taken_at),
             released,
             freshness: self.connector.freshness,
-            quarantined_since: facts.quarantined.as_ref().map(|row| row.since),
+            quarantined_since: facts.held().map(|row| row.since),
+            reads_again: self.reread_at(facts).is_some(),
             paused_since,
             failing_since: self.failing.clone(),
         };
         trust::weigh(&facts, now)
     }
 
+    /// When its source is read again because of the sync that waits; none when it is not.
+    pub(crate) fn reread_at(&self, facts: &Facts) -> Option<Timestamp> {
+        reread::due_at(facts.quarantined.as_ref()?, &self.connector.policy)
+    }
+
     /// Whether accepted changes of it may go out now.
     pub(crate) fn may_propagate(&self, facts: &Facts) -> bool {
-        !matches!(self.wanted, Wanted::Paused { .. }) && facts.quarantined.is_none()
+        !matches!(self.wanted, Wanted::Paused { .. }) && facts.held().is_none()
+    }
+}
+
+impl Facts {
+    /// The sync that is held; not one that only waits for a second reading of what is unusual.
+    pub(crate) fn held(&self) -> Option<&QuarantinedRow> {
+        self.quarantined.as_ref().filter(|row| !reread::waiting(row).is_only_unusual())
     }
 }

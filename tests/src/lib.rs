@@ -31,6 +31,8 @@ mod logs;
 #[cfg(test)]
 mod orders;
 #[cfg(test)]
+mod reread;
+#[cfg(test)]
 mod secrets;
 #[cfg(test)]
 mod service;

@@ -23,6 +23,7 @@ mod history;
 mod open;
 mod outbox;
 mod quarantine;
+mod rereads;
 mod retention;
 mod runs;
 mod schema;
@@ -42,6 +43,7 @@ pub use faults::{FAULT_POINTS, FaultHook};
 pub use history::HistoryRow;
 pub use outbox::{OutboxWork, SinkLag, WorkKind};
 pub use quarantine::{Entered, QuarantinedRow, QuarantinedRun};
+pub use rereads::{READ_AGAIN, Rereads};
 pub use retention::{Delivery, Kept};
 pub use runs::{
     ChangeCounts, FailedRun, Measured, Recovered, RejectedRun, RunOutcome, RunRow, SUPERVISOR_ENDED,

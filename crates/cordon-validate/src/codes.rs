@@ -195,6 +195,19 @@ rules! {
         "The source could not confirm that the missing records are gone."
         "Read why; without the source's word, decide by the examples and by asking its owner.";
 
+    UNUSUAL_ONCE "CRD-V301"
+        "The sync is unusual, though nothing holds it: the source is read once more before it is accepted."
+        "Nothing: the second reading comes by itself. Release it if it cannot wait.";
+    DIFFERED "CRD-V302"
+        "The source was read again and brought something else: what the earlier reading brought did not last."
+        "Nothing to do if it stays rare; often, it is a source or a network that loses parts of its answers.";
+    SAME_AGAIN "CRD-V303"
+        "The source was read again and brought the same: the loss is no fault of one reading."
+        "Decide as the other findings say; reading it a third time would tell nothing new.";
+    NEVER_TWICE "CRD-V304"
+        "Each reading of the source is unusual in another way."
+        "Look at the source's health and load; compare the syncs with `cordon diff` and reject what contradicts.";
+
     TIME_EXTENDED "CRD-L101"
         "The sync was late, but held back by this host or by a limit, and got the same time once more."
         "Nothing to do if it stays rare; else give the connector or the host what the message names.";

@@ -7,6 +7,7 @@ use cordon_model::{ConnectorName, RecordType, SyncNumber, Watermark};
 use serde::{Deserialize, Serialize};
 
 use crate::lookup::Lookup;
+use crate::reading::Earlier;
 use crate::{Census, Examples};
 
 /// A staged sync, as the judge sees it.
@@ -148,4 +149,7 @@ pub struct History {
     /// What the source said of the records that the candidate misses; none when it was not asked.
     #[serde(default)]
     pub lookup: Option<Lookup>,
+    /// The reading that waits for this one; none when none does.
+    #[serde(default)]
+    pub earlier: Option<Earlier>,
 }

@@ -11,6 +11,7 @@ mod findings;
 mod freshness;
 mod lookup;
 mod protocol;
+mod reading;
 mod record;
 mod references;
 mod review;
@@ -58,6 +59,8 @@ pub fn judge(
         // After all that speak of removals: it answers them.
         lookup::check,
         review::check,
+        // Last: what is held already is not held for a second reading.
+        reading::check,
     ] {
         check(case, &mut findings);
     }

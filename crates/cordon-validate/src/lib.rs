@@ -12,6 +12,7 @@ mod evidence;
 mod judge;
 pub mod lookup;
 mod policy;
+pub mod reading;
 mod verdict;
 mod words;
 

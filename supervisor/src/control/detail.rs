@@ -58,6 +58,7 @@ impl Service {
                 scopes.map(|scope| self::scope(&scope.report)).collect()
             }
         };
+        let rereads = self.host.ledger.rereads(&name).await.map_err(Refusal::from)?;
         let ran = view.ran.as_ref();
         Ok(v1::ConnectorDetail {
             status: Some(connector_status(&name, &handle, Timestamp::now())),
@@ -83,6 +84,8 @@ impl Service {
             events,
             scopes,
             flows: view.flows.all().iter().map(flow).collect(),
+            rereads: rereads.all,
+            rereads_transient: rereads.transient,
         })
     }
 

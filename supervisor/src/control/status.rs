@@ -146,6 +146,7 @@ fn ranked_status(
         quarantined_sync: quarantined.map_or(0, |row| row.sync.0),
         quarantined_digest: quarantined.map(|row| row.digest.clone()).unwrap_or_default(),
         reason: view.reason().to_owned(),
+        reread_at: micros(view.reread_at(&facts)),
     };
     (trusted.trust, status)
 }

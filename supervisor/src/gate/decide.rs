@@ -8,7 +8,7 @@ use cordon_store::{ReadError, Snapshot};
 use cordon_validate::{Candidate, History, Judged, Verdict, lookup};
 use jiff::Timestamp;
 
-use super::{Asking, Decision, Gate, GateError, changes_of, note};
+use super::{Asking, Decision, Gate, GateError, changes_of, note, reread};
 use crate::reason::Reason;
 use crate::session::Outcome;
 
@@ -94,6 +94,9 @@ impl Gate<'_> {
                 Decision::Quarantined
             }
         };
+        if let Some(earlier) = &history.earlier {
+            self.witness_reading(sync, earlier, decision).await?;
+        }
         self.tell(sync).await;
         Ok(decision)
     }
@@ -102,7 +105,11 @@ impl Gate<'_> {
         let sync = run.sync;
         let (_, entered) = self.host.ledger.quarantine_run(&run, Timestamp::now()).await?;
         let why = run.findings.first().map(|finding| finding.message.as_str()).unwrap_or_default();
-        tracing::warn!(connector = %run.connector, %sync, why, "sync quarantined");
+        if self.awaits_reading(&run, entered) {
+            tracing::info!(connector = %run.connector, %sync, why, "sync held, the source is read again");
+        } else {
+            tracing::warn!(connector = %run.connector, %sync, why, "sync quarantined");
+        }
         match entered {
             cordon_ledger::Entered::New => {}
             cordon_ledger::Entered::Joined(_) => self.discard(sync).await,
@@ -129,6 +136,11 @@ impl Gate<'_> {
             protected_removed: self.protected_removed(candidate, last_good).await?,
             quarantined: waiting.first().map(|row| row.sync),
             lookup: None,
+            earlier: waiting.first().and_then(|row| {
+                let is_same =
+                    row.content_digest == content_digest && row.against == candidate.against;
+                reread::waiting(row).as_earlier(row.sync, is_same, &self.connector.policy)
+            }),
         })
     }
 

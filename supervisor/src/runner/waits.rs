@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::{Command, Runner};
 use crate::clock::Past;
+use crate::gate::reread;
 use crate::unit::{self, Event, Phase, Trigger};
 
 /// A wait is cut into pieces of this length, so that a clock that was set is noticed.
@@ -24,13 +25,38 @@ impl Runner {
         (next <= Timestamp::now()).then_some(Event::Due(Trigger::Schedule))
     }
 
-    pub(super) fn until_due(&self) -> Option<Duration> {
+    /// Whether a sync that is due now would be the next thing to do. One that failed stays due, so
+    /// no moment that has passed is noticed twice.
+    fn may_be_due(&self) -> bool {
         let quiet = self.unit.due.is_none() && !matches!(self.unit.phase, Phase::Syncing(_));
-        if !quiet || self.unit.wanted != unit::Wanted::Run || self.closing {
+        quiet && self.unit.wanted == unit::Wanted::Run && !self.closing
+    }
+
+    pub(super) fn until_due(&self) -> Option<Duration> {
+        if !self.may_be_due() {
             return None;
         }
         let next = self.next_sync()?;
         Some(until(next))
+    }
+
+    /// When a suspicious source is to be read again.
+    fn reread_at(&self) -> Option<Timestamp> {
+        let facts = self.host.connector(&self.connector.name)?.facts();
+        reread::due_at(facts.quarantined.as_ref()?, &self.connector.policy)
+    }
+
+    pub(super) fn until_reread(&self) -> Option<Duration> {
+        if !self.may_be_due() {
+            return None;
+        }
+        self.reread_at().map(until)
+    }
+
+    pub(super) fn reread_due(&self) -> Option<Event> {
+        // The wait was cut short, or somebody decided meanwhile: look again.
+        let at = self.reread_at()?;
+        (at <= Timestamp::now()).then_some(Event::Due(Trigger::Reread))
     }
 
     pub(super) fn until_idle(&self) -> Option<Duration> {

@@ -72,6 +72,7 @@ impl Play {
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Word {
     Due,
+    Suspicious,
     Asked,
     Ready,
     Done,
@@ -105,6 +106,7 @@ impl Word {
         };
         match self {
             Self::Due => Event::Due(Trigger::Schedule),
+            Self::Suspicious => Event::Due(Trigger::Reread),
             Self::Asked => Event::Due(Trigger::Operator),
             Self::Ready => Event::Ready { start },
             Self::Done => Event::SyncDone { start },
@@ -131,8 +133,17 @@ fn play(words: &[Word]) -> Play {
 
 use Word::{
     Asked, Dies, Done, Drain, Due, Fails, Gone, Idle, Outdated, Patience, Ready, Reconfigured,
-    Restart, Shutdown,
+    Restart, Shutdown, Suspicious,
 };
+
+#[test]
+fn a_second_reading_waits_for_a_pause_and_forgives_no_hold() {
+    let play = play(&[Suspicious]).then(Wanted::Paused).then(Gone);
+    assert_eq!(play.phase(), Phase::Down);
+    assert!(play.then(Wanted::Run).launches(), "it stays due");
+    let held = self::play(&[Due]).then(Fails(Reason::Unavailable)).then(Gone).then(Suspicious);
+    assert!(held.unit.hold.is_some() && !held.launches());
+}
 
 #[test]
 fn a_due_sync_starts_the_process_and_then_syncs() {

@@ -94,6 +94,10 @@ fn summary(
     }
     label(page, "Runtime");
     page.line(&runtime(status));
+    if detail.rereads > 0 || status.reread_at != 0 {
+        label(page, "Read again");
+        page.line(&rereads(detail, status, scene));
+    }
     label(page, "Schedule");
     let schedule = if detail.schedule.is_empty() { "on demand" } else { &detail.schedule };
     page.line(&format!("{schedule}    next {}", scene.ahead(status.next_sync_at)));
@@ -136,6 +140,16 @@ fn runtime(status: &v1::ConnectorStatus) -> String {
         parts.push(status.runtime_detail.clone());
     }
     parts.join(", ")
+}
+
+/// How often a suspicious source was read again, and whether it is about to be.
+fn rereads(detail: &v1::ConnectorDetail, status: &v1::ConnectorStatus, scene: &Scene) -> String {
+    let again = units::plural(detail.rereads, "time", "times");
+    let past = format!("{again}, {} of them it had been a passing fault", detail.rereads_transient);
+    match status.reread_at {
+        0 => past,
+        at => format!("{past}; sync {} {}", status.quarantined_sync, scene.ahead(at)),
+    }
 }
 
 /// What is missing, item by item; what is in force and what was not asked, in a line each, unless the
@@ -344,6 +358,8 @@ mod tests {
                 watermark_time: 0,
                 watermark_token: "usn:99".into(),
             }],
+            rereads: 3,
+            rereads_transient: 2,
         }
     }
 
@@ -354,6 +370,7 @@ mod tests {
         Trust      ✗ quarantined since 07:00:00    PartialRead, RemovedOverLimit
         Serving    sync 417 from 06:49:00 (2h 11m old), 18,204 records
         Runtime    idle, pid 41877, 0 restarts
+        Read again 3 times, 2 of them it had been a passing fault
         Schedule   at minute 5, past every 2nd hour    next in 49m
         Limits     memory 256 MiB, cpu 50 %, tasks 32
 
@@ -389,7 +406,7 @@ mod tests {
 
     #[test]
     fn describe_as_json_has_every_field() {
-        insta::assert_snapshot!(sample::json(&detail()), @r#"{"status":{"name":"ldap-corp","trust":"quarantined","trust_reasons":["PartialRead","RemovedOverLimit"],"trust_since":"2026-03-02T07:00:00Z","runtime":"idle","runtime_detail":"","last_good_at":"2026-03-02T06:49:00Z","last_good_sync":417,"next_sync_at":"2026-03-02T09:49:00Z","records":18204,"last_change":{"added":12,"removed":7019,"modified":40},"pause":null,"pid":41877,"restarts":0,"use":"ldap","labels":{"owner":"iam"},"progress":null,"quarantined_sync":418,"quarantined_digest":"91fe04c2aabbccdd00112233445566778899aabbccddeeff0011223344556677","reason":""},"program":"/usr/lib/cordon/connectors/ldap","program_version":"1.4.2","program_digest":"91fe04c2aabbccdd00112233445566778899aabbccddeeff0011223344556677","schedule":"at minute 5, past every 2nd hour","limits":"memory 256 MiB, cpu 50 %, tasks 32","policy":[{"name":"removed.user","value":"50 or 10 %"}],"isolation":[{"name":"limit_memory","state":"applied","detail":"","level":"L1","required":false,"asked":268435456,"in_force":268435456,"errno":null},{"name":"landlock_scope","state":"unavailable","detail":"this kernel has no Landlock of version 6 or later","level":"L3","required":false,"asked":null,"in_force":null,"errno":95}],"findings":[{"code":"CRD-P203","severity":"quarantine","subject":"members","message":"read stopped at page 12 of 19","measured":null,"limit":null,"examples":[]},{"code":"CRD-D101","severity":"quarantine","subject":"user","message":"removed 7,019 of 18,204 (38.6 %)","measured":7019,"limit":50,"examples":["u1042","u1043"]},{"code":"CRD-F401","severity":"info","subject":"","message":"finished in 3m 12s","measured":null,"limit":null,"examples":[]}],"runs":[{"connector":"ldap-corp","sync":418,"outcome":"quarantined","started_at":"2026-03-02T06:56:00Z","ended_at":"2026-03-02T06:59:12Z","trigger":"schedule","records":11197,"changes":{"added":12,"removed":7019,"modified":40},"findings":[],"digest":"91fe04c2aabbccdd00112233445566778899aabbccddeeff0011223344556677","error":"","supervisor_ms":192000,"judge_us":812,"diff_us":90300,"connector_peak_bytes":123731968,"spawn_us":4100,"decided_by":"","decision_reason":"","commit_us":11000,"reason":""},{"connector":"ldap-corp","sync":417,"outcome":"committed","started_at":"2026-03-02T06:56:00Z","ended_at":"2026-03-02T06:59:12Z","trigger":"schedule","records":11197,"changes":{"added":12,"removed":7019,"modified":40},"findings":[],"digest":"91fe04c2aabbccdd00112233445566778899aabbccddeeff0011223344556677","error":"","supervisor_ms":192000,"judge_us":812,"diff_us":90300,"connector_peak_bytes":123731968,"spawn_us":4100,"decided_by":"","decision_reason":"","commit_us":11000,"reason":""}],"events":[{"seq":48211,"time":"2026-03-02T07:00:00Z","connector":"ldap-corp","kind":"sync-quarantined","actor":"cordond","message":"sync 418: 2 checks","hash":"77a0","body":"{\"sync\":418}"}],"scopes":[{"name":"users","outcome":"incomplete","reason":"page cookie lost","records":11197,"source_total":18204,"watermark_time":null,"watermark_token":"usn:99"}],"flows":[{"destination":"dc1.corp.example:636","connections":2,"failures":1,"sent_bytes":2048,"received_bytes":5242880,"address":"192.0.2.7:636","last_at":"2026-03-02T08:58:00Z","trouble":"dc1.corp.example:636 does not answer"}]}"#);
+        insta::assert_snapshot!(sample::json(&detail()), @r#"{"status":{"name":"ldap-corp","trust":"quarantined","trust_reasons":["PartialRead","RemovedOverLimit"],"trust_since":"2026-03-02T07:00:00Z","runtime":"idle","runtime_detail":"","last_good_at":"2026-03-02T06:49:00Z","last_good_sync":417,"next_sync_at":"2026-03-02T09:49:00Z","records":18204,"last_change":{"added":12,"removed":7019,"modified":40},"pause":null,"pid":41877,"restarts":0,"use":"ldap","labels":{"owner":"iam"},"progress":null,"quarantined_sync":418,"quarantined_digest":"91fe04c2aabbccdd00112233445566778899aabbccddeeff0011223344556677","reason":"","reread_at":null},"program":"/usr/lib/cordon/connectors/ldap","program_version":"1.4.2","program_digest":"91fe04c2aabbccdd00112233445566778899aabbccddeeff0011223344556677","schedule":"at minute 5, past every 2nd hour","limits":"memory 256 MiB, cpu 50 %, tasks 32","policy":[{"name":"removed.user","value":"50 or 10 %"}],"isolation":[{"name":"limit_memory","state":"applied","detail":"","level":"L1","required":false,"asked":268435456,"in_force":268435456,"errno":null},{"name":"landlock_scope","state":"unavailable","detail":"this kernel has no Landlock of version 6 or later","level":"L3","required":false,"asked":null,"in_force":null,"errno":95}],"findings":[{"code":"CRD-P203","severity":"quarantine","subject":"members","message":"read stopped at page 12 of 19","measured":null,"limit":null,"examples":[]},{"code":"CRD-D101","severity":"quarantine","subject":"user","message":"removed 7,019 of 18,204 (38.6 %)","measured":7019,"limit":50,"examples":["u1042","u1043"]},{"code":"CRD-F401","severity":"info","subject":"","message":"finished in 3m 12s","measured":null,"limit":null,"examples":[]}],"runs":[{"connector":"ldap-corp","sync":418,"outcome":"quarantined","started_at":"2026-03-02T06:56:00Z","ended_at":"2026-03-02T06:59:12Z","trigger":"schedule","records":11197,"changes":{"added":12,"removed":7019,"modified":40},"findings":[],"digest":"91fe04c2aabbccdd00112233445566778899aabbccddeeff0011223344556677","error":"","supervisor_ms":192000,"judge_us":812,"diff_us":90300,"connector_peak_bytes":123731968,"spawn_us":4100,"decided_by":"","decision_reason":"","commit_us":11000,"reason":""},{"connector":"ldap-corp","sync":417,"outcome":"committed","started_at":"2026-03-02T06:56:00Z","ended_at":"2026-03-02T06:59:12Z","trigger":"schedule","records":11197,"changes":{"added":12,"removed":7019,"modified":40},"findings":[],"digest":"91fe04c2aabbccdd00112233445566778899aabbccddeeff0011223344556677","error":"","supervisor_ms":192000,"judge_us":812,"diff_us":90300,"connector_peak_bytes":123731968,"spawn_us":4100,"decided_by":"","decision_reason":"","commit_us":11000,"reason":""}],"events":[{"seq":48211,"time":"2026-03-02T07:00:00Z","connector":"ldap-corp","kind":"sync-quarantined","actor":"cordond","message":"sync 418: 2 checks","hash":"77a0","body":"{\"sync\":418}"}],"scopes":[{"name":"users","outcome":"incomplete","reason":"page cookie lost","records":11197,"source_total":18204,"watermark_time":null,"watermark_token":"usn:99"}],"flows":[{"destination":"dc1.corp.example:636","connections":2,"failures":1,"sent_bytes":2048,"received_bytes":5242880,"address":"192.0.2.7:636","last_at":"2026-03-02T08:58:00Z","trouble":"dc1.corp.example:636 does not answer"}],"rereads":3,"rereads_transient":2}"#);
     }
 
     #[test]

@@ -53,7 +53,7 @@ fn page(response: &v1::StatusResponse, scene: &Scene) -> Page {
 /// The one thing to do: a decision first, then what fails, then what has no data yet.
 fn next(response: &v1::StatusResponse) -> (String, String) {
     let all = &response.connectors;
-    if let Some(it) = all.iter().find(|it| it.quarantined_sync != 0) {
+    if let Some(it) = all.iter().find(|it| status::waits_for_a_person(it)) {
         let sync = it.quarantined_sync;
         return (format!("cordon diff {}", it.name), format!("sync {sync} waits for a decision"));
     }

@@ -40,9 +40,10 @@ pub(super) async fn run(
     Ok(if args.exit_code && attention { Exit::Attention } else { Exit::Done })
 }
 
-/// A pause is not a fault: someone wanted it.
+/// A pause is not a fault: someone wanted it. What is read again is not anybody's to look at yet.
 pub(super) fn needs_attention(status: &v1::ConnectorStatus) -> bool {
-    !matches!(status.trust.as_str(), "trusted" | "released" | "paused")
+    let reads_again = status.trust == "quarantined" && status.reread_at != 0;
+    !reads_again && !matches!(status.trust.as_str(), "trusted" | "released" | "paused")
 }
 
 /// `1 quarantined  3 trusted`, worst first.
@@ -173,7 +174,11 @@ fn note(status: &v1::ConnectorStatus, scene: &Scene) -> String {
         return format!("{}: \"{}\"{until}", pause.by, pause.reason);
     }
     let reasons = status.trust_reasons.join(", ");
-    [reasons, status.runtime_detail.clone()]
+    let reread = match status.reread_at {
+        0 => String::new(),
+        at => format!("read again {}", scene.ahead(at)),
+    };
+    [reasons, reread, status.runtime_detail.clone()]
         .into_iter()
         .filter(|part| !part.is_empty())
         .collect::<Vec<_>>()
@@ -213,9 +218,14 @@ fn sinks(page: &mut Page, sinks: &[v1::SinkStatus], scene: &Scene) {
     page.end();
 }
 
+/// Whether a sync waits for a person, and not for a second reading.
+pub(super) fn waits_for_a_person(status: &v1::ConnectorStatus) -> bool {
+    status.quarantined_sync != 0 && status.reread_at == 0
+}
+
 fn decisions(page: &mut Page, statuses: &[v1::ConnectorStatus]) {
     let waiting: Vec<&str> =
-        statuses.iter().filter(|it| it.quarantined_sync != 0).map(|it| it.name.as_str()).collect();
+        statuses.iter().filter(|it| waits_for_a_person(it)).map(|it| it.name.as_str()).collect();
     let Some(first) = waiting.first() else {
         return;
     };

@@ -121,8 +121,9 @@ fn obstacle(condition: &Condition, status: &v1::ConnectorStatus) -> Option<Strin
     };
     if status.quarantined_sync != 0 {
         parts.push(format!(
-            "sync {} is quarantined and waits for a decision",
-            status.quarantined_sync
+            "sync {} is quarantined and waits for {}",
+            status.quarantined_sync,
+            if status.reread_at == 0 { "a decision" } else { "a second reading" }
         ));
     }
     if let Some(pause) = &status.pause {

@@ -77,6 +77,7 @@ view!(ConnectorStatus {
     quarantined_sync,
     quarantined_digest,
     reason,
+    reread_at: moment,
 });
 view!(ChangeCounts { added, removed, modified });
 view!(Pause { by, reason, since: moment, until: moment });
@@ -104,6 +105,8 @@ view!(ConnectorDetail {
     events: list,
     scopes: list,
     flows: list,
+    rereads,
+    rereads_transient,
 });
 view!(Flow {
     destination,

@@ -84,6 +84,11 @@ impl Findings {
         }
     }
 
+    /// Whether any finding so far is such a one.
+    pub(super) fn any(&self, is: impl Fn(&Finding) -> bool) -> bool {
+        self.list.iter().any(is)
+    }
+
     /// Makes warnings of what holds the sync back and is answered, and says by what.
     pub(super) fn answer(&mut self, is_answered: impl Fn(&Finding) -> bool, by: &str) {
         let holds = |finding: &Finding| finding.severity == Severity::Quarantine;

@@ -35,6 +35,10 @@ fn first_sync(case: Case<'_>, findings: &mut Findings) {
 
 fn recovery(case: Case<'_>, findings: &mut Findings) {
     let Some(quarantined) = case.history.quarantined else { return };
+    // What waited for nothing but this reading never was a person's to end.
+    if case.history.earlier.as_ref().is_some_and(|earlier| earlier.was_only_unusual) {
+        return;
+    }
     let why = if case.policy.high_risk() {
         format!("at {} risk", case.policy.risk)
     } else if case.policy.recover == Recover::Review {

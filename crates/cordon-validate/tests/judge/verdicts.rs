@@ -5,6 +5,7 @@ mod completeness;
 mod freshness;
 mod lookup;
 mod protocol;
+mod reading;
 mod record;
 mod review;
 mod shape;

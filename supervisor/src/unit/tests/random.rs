@@ -9,6 +9,7 @@ fn word() -> impl Strategy<Value = (Word, bool)> {
     let word = prop_oneof![
         4 => Just(Due),
         1 => Just(Asked),
+        1 => Just(Suspicious),
         6 => Just(Ready),
         2 => Just(Done),
         4 => reason().prop_map(Dies),
