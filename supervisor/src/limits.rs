@@ -90,3 +90,8 @@ pub(crate) const OUTBOX_POLL: Duration = Duration::from_secs(5);
 /// Records that a connector is asked for in one call. Keys have up to 2 KiB: such a request is far
 /// below the greatest message.
 pub(crate) const LOOKUP_KEYS: usize = 500;
+
+/// Changes that are looked through for what they have in common while somebody waits for a diff.
+pub(crate) const CONTRAST_CHANGES: u64 = 1_000_000;
+/// Records of one type that are counted beside them.
+pub(crate) const CONTRAST_RECORDS: u64 = 2_000_000;

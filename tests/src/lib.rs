@@ -15,6 +15,8 @@ mod descriptors;
 #[cfg(test)]
 mod disk_faults;
 #[cfg(test)]
+mod explain;
+#[cfg(test)]
 mod gate;
 #[cfg(test)]
 mod host_faults;

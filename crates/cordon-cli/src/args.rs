@@ -4,6 +4,7 @@
 //! options is in commands/.
 
 mod decide;
+mod explain;
 mod look;
 mod operate;
 mod setup;
@@ -15,6 +16,7 @@ use clap::builder::styling::AnsiColor;
 use clap::{ColorChoice, Parser, Subcommand};
 
 pub(crate) use decide::{QuarantineArgs, RejectArgs, ReleaseArgs};
+pub(crate) use explain::ExplainArgs;
 pub(crate) use look::{
     Condition, DescribeArgs, DiffArgs, DoctorArgs, EventsArgs, LogsArgs, Op, RunsArgs, StatusArgs,
     WaitArgs,
@@ -137,6 +139,8 @@ Examples:
     Logs(LogsArgs),
     /// Show what a sync would change, or has changed, and why it is quarantined
     Diff(DiffArgs),
+    /// Explain a finding: why it matters, what usually causes it, what to do
+    Explain(ExplainArgs),
     /// List the syncs that wait for a decision
     Quarantine(QuarantineArgs),
     /// Accept a quarantined sync, exactly as reviewed

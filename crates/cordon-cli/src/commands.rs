@@ -6,6 +6,7 @@ mod describe;
 mod diff;
 mod doctor;
 mod events;
+mod explain;
 mod home;
 mod logs;
 mod man_pages;
@@ -21,6 +22,8 @@ mod wait;
 
 #[cfg(test)]
 mod sample;
+
+pub(crate) use explain::codes;
 
 use crate::args::{Cli, Command, ConfigCommand, SecretCommand};
 use crate::client;
@@ -49,6 +52,7 @@ pub(crate) async fn run(cli: Cli, out: &mut Output) -> Result<Exit, Failure> {
             logs::run(client().await?, args, out).await
         }
         Some(Command::Diff(args)) => diff::run(client().await?, args, out).await,
+        Some(Command::Explain(args)) => explain::run(&args, out),
         Some(Command::Quarantine(args)) => review::list(client().await?, args, out).await,
         Some(Command::Release(args)) => {
             review::may_ask(&args)?;

@@ -26,6 +26,12 @@ pub(crate) fn connectors() -> Vec<CompletionCandidate> {
     statuses.into_iter().map(|it| candidate(&it.name, &it.trust)).collect()
 }
 
+/// The codes of findings, with their meaning.
+pub(crate) fn codes() -> Vec<CompletionCandidate> {
+    let codes = crate::commands::codes();
+    codes.iter().map(|(code, meaning)| candidate(code, meaning)).collect()
+}
+
 /// Only connectors with a quarantined sync, with its reason.
 pub(crate) fn quarantined() -> Vec<CompletionCandidate> {
     waiting().iter().map(|it| candidate(&it.connector, &why(it))).collect()

@@ -57,6 +57,20 @@ impl Store {
         Ok(changes)
     }
 
+    /// Every record of one kind and type, as an addition to nothing.
+    pub fn records(&self, of: &Snapshot, record_type: &RecordType) -> Result<Changes, ReadError> {
+        let mut records = Changes {
+            store: self.clone(),
+            from: None,
+            to: of.clone(),
+            sections: [(Phase::Present, record_type.clone())].into(),
+            skip: 0,
+            running: None,
+        };
+        records.start_section()?;
+        Ok(records)
+    }
+
     /// How many changes there are, by kind and type; types without one are absent.
     pub fn change_counts(
         &self,

@@ -8,6 +8,7 @@
 
 mod census;
 pub mod codes;
+pub mod contrast;
 mod evidence;
 mod judge;
 pub mod lookup;

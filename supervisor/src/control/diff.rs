@@ -17,6 +17,8 @@ use super::{Service, Streamed, render};
 use crate::host::Handle;
 use crate::session::chain;
 
+mod contrast;
+
 /// Which changes are wanted.
 struct Wanted {
     ops: Vec<String>,
@@ -121,7 +123,9 @@ fn send(
     wanted: &Wanted,
     parts: &mpsc::Sender<Result<v1::DiffPart, Status>>,
 ) -> Result<(), ReadError> {
-    let header = header(store, pair, run)?;
+    let mut header = header(store, pair, run)?;
+    let total = header.total.unwrap_or_default();
+    header.groups = contrast::groups(store, pair, &total, &sensitive(pair))?;
     let part = v1::DiffPart { part: Some(v1::diff_part::Part::Header(header)) };
     if parts.blocking_send(Ok(part)).is_err() {
         return Ok(());
@@ -189,6 +193,7 @@ fn header(
             .unwrap_or_default(),
         types: types.into_values().collect(),
         total: Some(total),
+        groups: Vec::new(),
     })
 }
 

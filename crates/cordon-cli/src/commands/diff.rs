@@ -20,6 +20,7 @@ use crate::output::{Format, Output};
 use crate::units;
 
 mod change;
+mod groups;
 
 /// Changes shown to a person who did not say how many.
 const SAMPLE_CHANGES: u64 = 20;
@@ -118,6 +119,7 @@ fn head(header: &v1::DiffHeader, scene: &Scene) -> Page {
     if !types.is_empty() {
         page.section("Where the change is");
         types.write(&mut page, 2);
+        groups::write(&header.groups, &mut page);
     }
     page.section("Changes");
     page
@@ -227,6 +229,10 @@ fn foot(header: &v1::DiffHeader, seen: &Seen, scene: &Scene) -> Page {
     page.push(&format!(" digest {digest}")).end();
     if is_quarantined {
         let (name, sync) = (&header.connector, header.sync);
+        let worst = header.findings.iter().find(|finding| finding.severity == "quarantine");
+        if let Some(finding) = worst {
+            page.line(&format!("  explain  cordon explain {}", finding.code));
+        }
         let etc = scene.glyphs.pick("…", "...");
         page.line(&format!("  reject   cordon reject  {name} {sync} --retry --reason \"{etc}\""));
         page.line(&format!(
@@ -266,6 +272,10 @@ mod tests {
           user   18,204  11,197  12  7,019  40        -  38.6 %
           grant     100     100   0      0   0       25  -
 
+             CHANGED  TYPE  IN COMMON  OF THAT GROUP
+          -    7,007  user  ou = EMEA        100.0 %  <- explains 99.8 % of removals
+          ~    >= 19  user  title                  -
+
         Changes
           - user  u1042  mail="a@corp.example"  ou="EMEA"
           ~ user  u1044  title "SRE" -> "Staff SRE"
@@ -273,6 +283,7 @@ mod tests {
             7,068 more: --full, --only removed, --kind user, -o ndjson
 
         12 to add, 7,019 to remove, 40 to change. Nothing has been sent downstream. digest b3:91fe04c2
+          explain  cordon explain CRD-P203
           reject   cordon reject  ldap-corp 418 --retry --reason "…"
           release  cordon release ldap-corp 418 --digest b3:91fe04c2 --reason "…"
         "#);
@@ -285,6 +296,7 @@ mod tests {
         header.findings.clear();
         header.total = sample::counts(0, 0, 0);
         header.types.clear();
+        header.groups.clear();
         insta::assert_snapshot!(whole(&header, &[]), @r#"
         ✓ committed  ldap-corp sync 418 against sync 417      + add   - remove   ~ change
 
@@ -298,7 +310,7 @@ mod tests {
     #[test]
     fn a_change_as_json_has_its_records_as_objects() {
         insta::assert_snapshot!(sample::json(&sample::changes()[1]), @r#"{"op":"modified","record_type":"resource.user","key":"u1044","before":{"ou":"NA","title":"SRE"},"after":{"ou":"NA","title":"Staff SRE"}}"#);
-        insta::assert_snapshot!(sample::json(&sample::diff_header()), @r#"{"connector":"ldap-corp","sync":418,"against":417,"digest":"91fe04c2aabbccdd00112233445566778899aabbccddeeff0011223344556677","outcome":"quarantined","findings":[{"code":"CRD-P203","severity":"quarantine","subject":"members","message":"read stopped at page 12 of 19","measured":null,"limit":null,"examples":[]},{"code":"CRD-D101","severity":"quarantine","subject":"user","message":"removed 7,019 of 18,204 (38.6 %)","measured":7019,"limit":50,"examples":["u1042","u1043"]},{"code":"CRD-F401","severity":"info","subject":"","message":"finished in 3m 12s","measured":null,"limit":null,"examples":[]}],"types":[{"label":"user","before":18204,"after":11197,"counts":{"added":12,"removed":7019,"modified":40},"carried":0},{"label":"grant","before":100,"after":100,"counts":{"added":0,"removed":0,"modified":0},"carried":25}],"total":{"added":12,"removed":7019,"modified":40}}"#);
+        insta::assert_snapshot!(sample::json(&sample::diff_header()), @r#"{"connector":"ldap-corp","sync":418,"against":417,"digest":"91fe04c2aabbccdd00112233445566778899aabbccddeeff0011223344556677","outcome":"quarantined","findings":[{"code":"CRD-P203","severity":"quarantine","subject":"members","message":"read stopped at page 12 of 19","measured":null,"limit":null,"examples":[]},{"code":"CRD-D101","severity":"quarantine","subject":"user","message":"removed 7,019 of 18,204 (38.6 %)","measured":7019,"limit":50,"examples":["u1042","u1043"]},{"code":"CRD-F401","severity":"info","subject":"","message":"finished in 3m 12s","measured":null,"limit":null,"examples":[]}],"types":[{"label":"user","before":18204,"after":11197,"counts":{"added":12,"removed":7019,"modified":40},"carried":0},{"label":"grant","before":100,"after":100,"counts":{"added":0,"removed":0,"modified":0},"carried":25}],"total":{"added":12,"removed":7019,"modified":40},"groups":[{"op":"removed","record_type":"resource.user","attribute":"ou","value":"EMEA","changed":7007,"of_changed":7019,"of_group":7007,"at_least":false},{"op":"modified","record_type":"resource.user","attribute":"title","value":"","changed":19,"of_changed":40,"of_group":null,"at_least":true}]}"#);
     }
 
     #[test]

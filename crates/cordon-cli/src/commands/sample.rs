@@ -244,6 +244,28 @@ pub(super) fn diff_header() -> v1::DiffHeader {
             },
         ],
         total: counts(12, 7_019, 40),
+        groups: vec![
+            v1::ChangeGroup {
+                op: "removed".into(),
+                record_type: "resource.user".into(),
+                attribute: "ou".into(),
+                value: "EMEA".into(),
+                changed: 7_007,
+                of_changed: 7_019,
+                of_group: Some(7_007),
+                at_least: false,
+            },
+            v1::ChangeGroup {
+                op: "modified".into(),
+                record_type: "resource.user".into(),
+                attribute: "title".into(),
+                value: String::new(),
+                changed: 19,
+                of_changed: 40,
+                of_group: None,
+                at_least: true,
+            },
+        ],
     }
 }
 

@@ -163,7 +163,9 @@ view!(DiffHeader {
     findings: list,
     types: list,
     total: maybe,
+    groups: list,
 });
+view!(ChangeGroup { op, record_type, attribute, value, changed, of_changed, of_group, at_least });
 view!(TypeChange { label, before, after, counts: maybe, carried });
 view!(RecordChange { op, record_type, key, before: object, after: object });
 view!(QuarantinedSync {

@@ -142,6 +142,7 @@ pub(crate) fn diff(changes: u64) -> Vec<v1::DiffPart> {
         findings: vec![finding()],
         types: Vec::new(),
         total: Some(v1::ChangeCounts { removed: changes, ..Default::default() }),
+        groups: Vec::new(),
     };
     let change = |number| v1::RecordChange {
         op: "removed".into(),
