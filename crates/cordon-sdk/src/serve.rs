@@ -20,7 +20,9 @@ use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::service::Service;
 use crate::{Cause, Connector};
@@ -58,13 +60,7 @@ pub(crate) enum ServeError {
 /// Serves a connector until its supervisor closes the connection or asks it to end. The whole of a
 /// connector's `main`. Logs go to stderr; nothing is written to stdout.
 pub fn serve<C: Connector>() -> ExitCode {
-    let filter = EnvFilter::try_from_env(LOG_VARIABLE).unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .without_time()
-        .init();
+    log_to_stderr();
     match start::<C>() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -73,6 +69,17 @@ pub fn serve<C: Connector>() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Plain directives only: a filter that also reads expressions costs every idle connector a parser.
+fn log_to_stderr() {
+    let asked = std::env::var(LOG_VARIABLE).ok().and_then(|text| text.parse::<Targets>().ok());
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .without_time();
+    let filter = asked.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
+    tracing_subscriber::registry().with(filter).with(lines).init();
 }
 
 fn start<C: Connector>() -> Result<(), ServeError> {
