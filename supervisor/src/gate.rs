@@ -6,18 +6,23 @@
 
 mod ask;
 mod decide;
+mod part;
 mod publish;
 pub(crate) mod reread;
 mod review;
 
 pub(crate) use ask::Asking;
+pub(crate) use part::Parted;
+pub(crate) use review::Released;
 
 use std::time::Duration;
 
-use cordon_ledger::{ChangeCounts, CommitError, FailedRun, Measured, RejectedRun};
+use cordon_ledger::{ChangeCounts, CommitError, FailedRun, Measured, RejectedRun, Work};
 use cordon_model::{Finding, Severity, SyncNumber};
-use cordon_store::{PublishError, ReadError, Snapshot, StageError, StageSpec, Staging};
-use cordon_validate::{Census, Delta, ReleaseError};
+use cordon_store::{
+    ComposeError, PublishError, ReadError, Snapshot, StageError, StageSpec, Staging,
+};
+use cordon_validate::{Census, Delta, Disagreement, ReleaseError};
 use jiff::Timestamp;
 
 use crate::config::Connector;
@@ -62,9 +67,21 @@ pub(crate) enum GateError {
     /// The release was refused.
     #[error(transparent)]
     Release(#[from] ReleaseError),
+    /// A second person is missing.
+    #[error(transparent)]
+    Alone(#[from] Disagreement),
     /// The verdict has no stored form.
     #[error("a stored verdict cannot be read: {0}")]
     Verdict(#[from] serde_json::Error),
+    /// What was selected does not stand alone.
+    #[error("{}", chain(.0))]
+    Compose(#[from] ComposeError),
+    /// A part is not plausible by itself.
+    #[error("{0}")]
+    Doubtful(String),
+    /// Another snapshot became the last known good meanwhile.
+    #[error("sync {0} was compared with a snapshot that is no longer the last known good")]
+    Outrun(SyncNumber),
     /// A thread ended without a word.
     #[error("a working thread panicked")]
     Lost(#[from] tokio::task::JoinError),
@@ -86,7 +103,7 @@ impl<'a> Gate<'a> {
     pub(crate) async fn begin(&self, trigger: Trigger) -> Result<SyncNumber, GateError> {
         let (name, now) = (&self.connector.name, Timestamp::now());
         let ledger = &self.host.ledger;
-        for (_, sync) in ledger.recover_connector(name, now).await?.failed {
+        for (_, sync) in ledger.recover_connector(name, Work::Sync, now).await?.failed {
             tracing::warn!(connector = %name, %sync, "noted the end of an earlier sync");
         }
         Ok(ledger.begin_run(name, trigger.as_str(), now).await?)

@@ -36,6 +36,7 @@ mod open;
 mod reload;
 mod retention;
 mod rotate;
+mod turns;
 
 pub(crate) use open::open;
 
@@ -63,6 +64,8 @@ pub(crate) struct Host {
     pub(crate) faults: Hook,
     /// In development: secrets may stand in the configuration.
     pub(crate) dev: bool,
+    /// Turns at deciding about a connector.
+    pub(crate) turns: turns::Turns,
     /// Rung when the ledger says something new.
     pub(crate) bell: Bell,
     /// Syncs that ended.
@@ -187,7 +190,7 @@ impl Host {
     ) -> anyhow::Result<()> {
         let name = connector.name.clone();
         let facts = open::facts(&self.ledger, &name).await?;
-        let runs = self.ledger.runs(&name, 2).await?;
+        let runs = self.ledger.syncs(&name, 2).await?;
         let last_start = open::last_start(&runs).map(Past::written);
         let logs = self.loaded().config.daemon.data_dir.join("logs").join(format!("{name}.log"));
         let (commands, orders) = mpsc::channel(limits::COMMANDS);

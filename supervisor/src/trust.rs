@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use cordon_ledger::LeftBy;
 use jiff::Timestamp;
 
 /// What a connector's last known good is worth now.
@@ -52,6 +53,8 @@ pub(crate) struct Facts {
     pub(crate) quarantined_since: Option<Timestamp>,
     /// The source is read again before anyone has to look.
     pub(crate) reads_again: bool,
+    /// Who let the rest of that sync pass, where a part of it alone waits.
+    pub(crate) left_by: Option<LeftBy>,
     /// Since when it is paused.
     pub(crate) paused_since: Option<Timestamp>,
     /// Since when syncs fail, and in one word why.
@@ -76,7 +79,12 @@ const CLOCK_SKEW_MAX: Duration = Duration::from_secs(300);
 pub(crate) fn weigh(facts: &Facts, now: Timestamp) -> Trusted {
     let mut found: Vec<(Trust, String, Option<Timestamp>)> = Vec::new();
     if let Some(since) = facts.quarantined_since {
-        let why = if facts.reads_again { "ReadsAgain" } else { "SyncQuarantined" };
+        let why = match facts.left_by {
+            None if facts.reads_again => "ReadsAgain",
+            None => "SyncQuarantined",
+            Some(LeftBy::Person) => "PartQuarantined",
+            Some(LeftBy::Policy) => "RemovalsHeld",
+        };
         found.push((Trust::Quarantined, why.into(), Some(since)));
     }
     if let Some((since, why)) = &facts.failing_since {

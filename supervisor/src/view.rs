@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cordon_ledger::{QuarantinedRow, RunRow, SnapshotRow, Wanted};
+use cordon_ledger::{QuarantinedRow, RequestRow, RunRow, SnapshotRow, Wanted};
 use cordon_sandbox::JailReport;
 use jiff::Timestamp;
 
@@ -69,6 +69,8 @@ pub(crate) struct Facts {
     pub(crate) last_good_run: Option<RunRow>,
     /// The sync that waits for a person.
     pub(crate) quarantined: Option<QuarantinedRow>,
+    /// The word of a first person on it, which waits for a second.
+    pub(crate) asked: Option<RequestRow>,
 }
 
 impl View {
@@ -140,6 +142,7 @@ impl View {
             freshness: self.connector.freshness,
             quarantined_since: facts.held().map(|row| row.since),
             reads_again: self.reread_at(facts).is_some(),
+            left_by: facts.quarantined.as_ref().and_then(|row| row.rest).map(|rest| rest.left_by),
             paused_since,
             failing_since: self.failing.clone(),
         };
@@ -151,9 +154,11 @@ impl View {
         reread::due_at(facts.quarantined.as_ref()?, &self.connector.policy)
     }
 
-    /// Whether accepted changes of it may go out now.
+    /// Whether accepted changes of it may go out now. While the rest of something waits, what passed
+    /// of it goes out.
     pub(crate) fn may_propagate(&self, facts: &Facts) -> bool {
-        !matches!(self.wanted, Wanted::Paused { .. }) && facts.held().is_none()
+        let waits_whole = facts.held().is_some_and(|row| row.rest.is_none());
+        !matches!(self.wanted, Wanted::Paused { .. }) && !waits_whole
     }
 }
 

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::world::{believed_from, delivered, last_good, run_of};
 
 /// Fault points as `cordond` lists them, of these beginnings.
-fn points(beginnings: &[&str]) -> Vec<String> {
+pub(crate) fn points(beginnings: &[&str]) -> Vec<String> {
     let output = Command::new(programs::path("cordond")).arg("--fault-points").output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     let points: Vec<String> = text
@@ -68,7 +68,9 @@ fn is_whole(host: &Host, point: &str) {
 #[test]
 fn a_kill_at_any_step_of_a_commit_leaves_the_old_or_the_new_snapshot_whole() {
     let expected = undisturbed();
-    for point in points(&["session.", "gate.", "store.", "ledger.commit", "outbox."]) {
+    for point in
+        points(&["session.", "gate.", "store.stage", "store.publish", "ledger.commit", "outbox."])
+    {
         let mut host = host();
         let before = believed_from(&host, "src");
         die_at(&mut host, &point, &Scenario::default().on_day(1));

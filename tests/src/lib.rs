@@ -19,6 +19,8 @@ mod explain;
 #[cfg(test)]
 mod gate;
 #[cfg(test)]
+mod held;
+#[cfg(test)]
 mod host_faults;
 #[cfg(test)]
 mod hostile;
@@ -33,6 +35,8 @@ mod logs;
 #[cfg(test)]
 mod orders;
 #[cfg(test)]
+mod partial;
+#[cfg(test)]
 mod reread;
 #[cfg(test)]
 mod secrets;
@@ -42,6 +46,8 @@ mod service;
 mod state;
 #[cfg(test)]
 mod sweep;
+#[cfg(test)]
+mod two_people;
 #[cfg(test)]
 mod verified;
 #[cfg(test)]

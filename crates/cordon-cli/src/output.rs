@@ -8,6 +8,7 @@ pub(crate) mod json;
 pub(crate) mod page;
 pub(crate) mod scene;
 pub(crate) mod table;
+pub(crate) mod words;
 
 use std::io::{StdoutLock, Write};
 

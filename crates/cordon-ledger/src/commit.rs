@@ -16,8 +16,8 @@ use crate::outbox::{self, OutboxEntry};
 use crate::quarantine::{self, QuarantinedRow};
 use crate::runs::{self, Judgement, RunEnd};
 use crate::{
-    ChangeCounts, CommitError, DecisionKind, EvidenceSeq, Ledger, Measured, RunOutcome,
-    SnapshotRow, snapshots,
+    ChangeCounts, CommitError, DecisionKind, EvidenceSeq, Ledger, Measured, Remaining, RunOutcome,
+    SnapshotRow, rest, snapshots,
 };
 
 /// What is to become the last known good.
@@ -67,7 +67,49 @@ pub enum Acceptance {
         by: String,
         /// Why.
         reason: String,
+        /// Who asked for it first, where two people had to agree.
+        asked_by: Option<String>,
     },
+    /// It is a part of a candidate that waits, in a run of its own that is under way.
+    Part(Box<Part>),
+}
+
+/// A part of a candidate that waits in quarantine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// The person who released it; none: the policy lets it flow while removals are held.
+    pub by: Option<String>,
+    /// Who asked for it first, where two people had to agree.
+    pub asked_by: Option<String>,
+    /// Why.
+    pub reason: String,
+    /// The sync whose candidate it is a part of.
+    pub of: SyncNumber,
+    /// BLAKE3 of the manifest of that candidate: what was reviewed.
+    pub of_digest: String,
+    /// Which of its changes, in words.
+    pub selection: String,
+    /// The verdict on the part as JSON.
+    pub verdict_json: String,
+    /// What the checks noticed of the part.
+    pub findings: Vec<Finding>,
+    /// What was measured.
+    pub measured: Measured,
+    /// What goes on waiting; none when nothing is left.
+    pub remaining: Option<Remaining>,
+}
+
+impl Acceptance {
+    /// The person who decided; none when the policy did.
+    fn person(&self) -> Option<(&str, &str, Option<&str>)> {
+        match self {
+            Self::Policy { .. } => None,
+            Self::Release { by, reason, asked_by } => Some((by, reason, asked_by.as_deref())),
+            Self::Part(part) => {
+                part.by.as_deref().map(|by| (by, part.reason.as_str(), part.asked_by.as_deref()))
+            }
+        }
+    }
 }
 
 /// A commit that was made.
@@ -86,7 +128,7 @@ pub struct Committed {
 impl Ledger {
     /// Makes a snapshot the last known good, with all that follows from it, or changes nothing.
     pub async fn commit(&self, commit: &Commit, now: Timestamp) -> Result<Committed, CommitError> {
-        if let Acceptance::Release { by, reason } = &commit.acceptance {
+        if let Some((by, reason, _)) = commit.acceptance.person() {
             cells::reasoned(by, reason)?;
         }
         let mut tx = self.begin("snapshots").await?;
@@ -115,23 +157,33 @@ async fn make(
     let judgement = end_run(connection, commit, now).await?;
     let superseded = match &commit.acceptance {
         Acceptance::Policy { .. } => waiting.map(|row| row.sync),
-        Acceptance::Release { .. } => None,
+        Acceptance::Release { .. } | Acceptance::Part(_) => None,
     };
     let entry = outbox::next_entry(connection, connector, commit.counts.total()).await?;
     let body = body(commit, &entry, superseded, judgement.as_ref());
-    let actor = match &commit.acceptance {
-        Acceptance::Policy { .. } => "policy",
-        Acceptance::Release { by, .. } => by,
-    };
+    let actor = commit.acceptance.person().map_or("policy", |(by, _, _)| by);
     let record = Entry { kind: kind::COMMITTED, connector: Some(connector), actor, body };
     let evidence = evidence::append(connection, record, now).await?;
     if let Some(waiting) = superseded {
         quarantine::supersede(connection, connector, waiting).await?;
     }
-    if let Acceptance::Release { by, reason } = &commit.acceptance {
-        let row = released(connection, commit).await?;
-        let decision = Decision { kind: DecisionKind::Release, by, reason, evidence };
-        quarantine::release(connection, &row, &decision, now).await?;
+    let released = match &commit.acceptance {
+        Acceptance::Policy { .. } => None,
+        Acceptance::Release { .. } => Some((released(connection, commit).await?, None)),
+        Acceptance::Part(part) => {
+            Some((part_of(connection, commit, part).await?, part.remaining.as_ref()))
+        }
+    };
+    match released {
+        Some((row, Some(remaining))) => {
+            rest::remain(connection, &row, commit.sync, commit.counts, remaining, now).await?;
+        }
+        Some((row, None)) => {
+            let (by, reason, _) = commit.acceptance.person().unwrap_or(("policy", "", None));
+            let decision = Decision { kind: DecisionKind::Release, by, reason, evidence };
+            quarantine::release(connection, &row, &decision, now).await?;
+        }
+        None => {}
     }
     snapshots::insert(connection, &row(commit, evidence, now)).await?;
     outbox::insert(connection, connector, commit.from, commit.sync, &entry, now).await?;
@@ -145,13 +197,24 @@ async fn end_run(
     commit: &Commit,
     now: Timestamp,
 ) -> Result<Option<Value>, CommitError> {
-    let Acceptance::Policy { verdict_json, findings, measured } = &commit.acceptance else {
-        released(connection, commit).await?;
-        return Ok(None);
+    let (verdict_json, findings, measured, outcome) = match &commit.acceptance {
+        Acceptance::Policy { verdict_json, findings, measured } => {
+            (verdict_json, findings, measured, RunOutcome::Committed)
+        }
+        Acceptance::Release { .. } => {
+            released(connection, commit).await?;
+            return Ok(None);
+        }
+        Acceptance::Part(part) => {
+            part_of(connection, commit, part).await?;
+            let person = part.by.is_some();
+            let outcome = if person { RunOutcome::Released } else { RunOutcome::Committed };
+            (&part.verdict_json, &part.findings, &part.measured, outcome)
+        }
     };
     let judgement = Judgement::new(Some(verdict_json), findings)?;
     let end = RunEnd {
-        outcome: RunOutcome::Committed,
+        outcome,
         changes: Some(commit.counts),
         judgement: Some(&judgement),
         digest: Some(&commit.digest),
@@ -160,6 +223,24 @@ async fn end_run(
     };
     runs::end_run(connection, &commit.connector, commit.sync, &end, now).await?;
     Ok(Some(judgement.body()))
+}
+
+/// The candidate that a part is of, if exactly what was reviewed waits.
+async fn part_of(
+    connection: &mut SqliteConnection,
+    commit: &Commit,
+    part: &Part,
+) -> Result<QuarantinedRow, CommitError> {
+    let row = quarantine::waiting(connection, &commit.connector, part.of).await?;
+    if row.digest != part.of_digest {
+        return Err(CommitError::Digest {
+            connector: commit.connector.clone(),
+            sync: part.of,
+            quarantined: row.digest,
+            given: part.of_digest.clone(),
+        });
+    }
+    Ok(row)
 }
 
 /// The candidate that a release names, if exactly its content waits.
@@ -185,9 +266,15 @@ fn body(
     superseded: Option<SyncNumber>,
     judgement: Option<&Value>,
 ) -> Value {
-    let reason = match &commit.acceptance {
-        Acceptance::Policy { .. } => None,
-        Acceptance::Release { reason, .. } => Some(reason),
+    let person = commit.acceptance.person();
+    let part = match &commit.acceptance {
+        Acceptance::Part(part) => Some(json!({
+            "of": part.of,
+            "digest": part.of_digest,
+            "selection": part.selection,
+            "remains": part.remaining.is_some(),
+        })),
+        Acceptance::Policy { .. } | Acceptance::Release { .. } => None,
     };
     json!({
         "sync": commit.sync,
@@ -198,8 +285,10 @@ fn body(
         "first_seq": entry.first_seq,
         "last_seq": entry.last_seq,
         "superseded": superseded,
-        "released": reason.is_some(),
-        "reason": reason,
+        "released": person.is_some(),
+        "reason": person.map(|(_, reason, _)| reason),
+        "asked_by": person.and_then(|(_, _, asked_by)| asked_by),
+        "part": part,
         "judgement": judgement,
     })
 }

@@ -28,11 +28,13 @@ pub(crate) mod kind {
     pub(crate) const RUN_REJECTED: &str = "run.rejected";
     pub(crate) const QUARANTINED: &str = "run.quarantined";
     pub(crate) const QUARANTINE_REJECTED: &str = "quarantine.rejected";
+    pub(crate) const REMAINS: &str = "quarantine.remains";
+    pub(crate) const REQUESTED: &str = "release.requested";
     pub(crate) const COMMITTED: &str = "snapshot.committed";
     pub(crate) const FORGOTTEN: &str = "snapshots.forgotten";
     pub(crate) const DELIVERED: &str = "delivery.completed";
 
-    pub(crate) const ALL: [&str; 10] = [
+    pub(crate) const ALL: [&str; 12] = [
         CREATED,
         WANTED,
         RUN_STARTED,
@@ -40,6 +42,8 @@ pub(crate) mod kind {
         RUN_REJECTED,
         QUARANTINED,
         QUARANTINE_REJECTED,
+        REMAINS,
+        REQUESTED,
         COMMITTED,
         FORGOTTEN,
         DELIVERED,

@@ -23,7 +23,9 @@ mod history;
 mod open;
 mod outbox;
 mod quarantine;
+mod requests;
 mod rereads;
+mod rest;
 mod retention;
 mod runs;
 mod schema;
@@ -34,7 +36,7 @@ mod witness;
 pub use chain::{
     ChainFault, ChainReport, Extent, canonical_json, encode, evidence_hash, first_prev_hash,
 };
-pub use commit::{Acceptance, Commit, Committed};
+pub use commit::{Acceptance, Commit, Committed, Part};
 pub use connection::Ledger;
 pub use decisions::{DecisionKind, DecisionRow};
 pub use error::{AdvanceError, CommitError, OpenError, ReadError, VerifyError, WriteError};
@@ -43,10 +45,13 @@ pub use faults::{FAULT_POINTS, FaultHook};
 pub use history::HistoryRow;
 pub use outbox::{OutboxWork, SinkLag, WorkKind};
 pub use quarantine::{Entered, QuarantinedRow, QuarantinedRun};
+pub use requests::RequestRow;
 pub use rereads::{READ_AGAIN, Rereads};
+pub use rest::{LeftBy, Remaining, Rest};
 pub use retention::{Delivery, Kept};
 pub use runs::{
-    ChangeCounts, FailedRun, Measured, Recovered, RejectedRun, RunOutcome, RunRow, SUPERVISOR_ENDED,
+    ChangeCounts, FailedRun, Measured, Recovered, RejectedRun, RunOutcome, RunRow,
+    SUPERVISOR_ENDED, TRIGGER_RELEASE, Work,
 };
 pub use schema::SCHEMA_VERSION;
 pub use snapshots::SnapshotRow;

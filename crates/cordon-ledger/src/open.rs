@@ -20,7 +20,7 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use tokio::sync::Mutex;
 
 use crate::faults::Faults;
-use crate::schema::{APPLICATION_ID, SCHEMA_VERSION, TABLES};
+use crate::schema::{APPLICATION_ID, SCHEMA_VERSION, STEPS};
 use crate::{ChainReport, Extent, Ledger, OpenError, VerifyError, evidence, witness};
 
 /// A chain shorter than this is checked whole when a ledger is opened.
@@ -48,15 +48,23 @@ impl Ledger {
             opening.create(now).await?;
         }
         opening.check_magic()?;
-        let opened = opening.check().await?;
+        let (opened, version) = opening.check().await?;
         if let Extent::Tail { from } = opened.extent {
             tracing::info!(%from, head = %opened.head, "checked the newest evidence records");
         }
-        let writer = options(path)
+        let mut writer = options(path)
             .journal_mode(SqliteJournalMode::Wal)
             .connect()
             .await
             .map_err(|source| opening.database(source))?;
+        if version < STEPS.len() {
+            tracing::info!(
+                from = version,
+                to = STEPS.len(),
+                "bringing the ledger to its newest layout"
+            );
+            opening.step(&mut writer, version).await?;
+        }
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS_MAX)
             .connect_with(options(path).pragma("query_only", "ON"))
@@ -160,8 +168,8 @@ impl Opening<'_> {
         }
     }
 
-    /// Checks everything through a connection that cannot write.
-    async fn check(&self) -> Result<ChainReport, OpenError> {
+    /// Checks everything through a connection that cannot write; tells the version of the layout.
+    async fn check(&self) -> Result<(ChainReport, usize), OpenError> {
         let mut reader = options(self.path)
             .read_only(true)
             .connect()
@@ -173,7 +181,10 @@ impl Opening<'_> {
         checked
     }
 
-    async fn check_with(&self, reader: &mut SqliteConnection) -> Result<ChainReport, OpenError> {
+    async fn check_with(
+        &self,
+        reader: &mut SqliteConnection,
+    ) -> Result<(ChainReport, usize), OpenError> {
         sqlx::raw_sql("BEGIN").execute(&mut *reader).await.map_err(|e| self.unreadable(e))?;
         let application = self.integer(reader, "PRAGMA application_id").await?;
         if application != APPLICATION_ID {
@@ -184,16 +195,20 @@ impl Opening<'_> {
             let path = self.path.to_owned();
             return Err(OpenError::Newer { path, found, known: SCHEMA_VERSION });
         }
-        if found != SCHEMA_VERSION {
+        let version = usize::try_from(found).ok().filter(|version| *version >= 1);
+        let Some(version) = version else {
             return Err(self.damaged(format!("no Cordon wrote schema version {found}")));
-        }
+        };
         self.check_pages(reader).await?;
         let head = evidence::head(reader).await.map_err(|error| self.evidence(error.into()))?.0;
         let tail = (head.0 >= CHECKED_WHOLE_BELOW).then_some(CHECKED_TAIL);
         let report = evidence::verify(reader, tail).await.map_err(|error| self.evidence(error))?;
-        witness::check(reader).await.map_err(|error| self.evidence(error))?;
-        self.check_tables(reader).await?;
-        Ok(report)
+        // An older layout lacks tables that are asked; its rows are compared when it has them.
+        if version == STEPS.len() {
+            witness::check(reader).await.map_err(|error| self.evidence(error))?;
+        }
+        self.check_tables(reader, version).await?;
+        Ok((report, version))
     }
 
     async fn check_pages(&self, reader: &mut SqliteConnection) -> Result<(), OpenError> {
@@ -216,15 +231,21 @@ impl Opening<'_> {
 
     /// The tables as text: a byte that flipped in it is a sound page for SQLite, and a column that is
     /// gone or a check that no longer checks.
-    async fn check_tables(&self, reader: &mut SqliteConnection) -> Result<(), OpenError> {
+    async fn check_tables(
+        &self,
+        reader: &mut SqliteConnection,
+        version: usize,
+    ) -> Result<(), OpenError> {
         let found = tables(reader).await.map_err(|source| self.unreadable(source))?;
         let mut model = SqliteConnectOptions::new()
             .in_memory(true)
             .connect()
             .await
             .map_err(|source| self.database(source))?;
-        let made = sqlx::raw_sql(TABLES).execute(&mut model).await;
-        made.map_err(|source| self.database(source))?;
+        for step in STEPS.iter().take(version) {
+            let made = sqlx::raw_sql(*step).execute(&mut model).await;
+            made.map_err(|source| self.database(source))?;
+        }
         let known = tables(&mut model).await.map_err(|source| self.database(source))?;
         match known.iter().find(|table| !found.contains(table)) {
             Some((name, _)) => Err(self.damaged(format!("{name} is not what Cordon made"))),
@@ -233,6 +254,19 @@ impl Opening<'_> {
             }
             None => Ok(()),
         }
+    }
+
+    /// Leads from a version of the layout to the newest; whole, or not at all where a row is not what
+    /// its evidence says.
+    async fn step(&self, writer: &mut SqliteConnection, version: usize) -> Result<(), OpenError> {
+        let tx = writer.begin_with("BEGIN IMMEDIATE").await;
+        let mut tx = tx.map_err(|source| self.database(source))?;
+        for step in STEPS.iter().skip(version) {
+            let made = sqlx::raw_sql(*step).execute(&mut *tx).await;
+            made.map_err(|source| self.database(source))?;
+        }
+        witness::check(&mut tx).await.map_err(|error| self.evidence(error))?;
+        tx.commit().await.map_err(|source| self.database(source))
     }
 
     async fn integer(
@@ -290,7 +324,9 @@ fn describe(error: &dyn std::error::Error) -> String {
 async fn fill(draft: &Path, now: Timestamp) -> Result<(), sqlx::Error> {
     let mut connection = options(draft).journal_mode(SqliteJournalMode::Wal).connect().await?;
     sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut connection).await?;
-    sqlx::raw_sql(TABLES).execute(&mut connection).await?;
+    for step in STEPS {
+        sqlx::raw_sql(step).execute(&mut connection).await?;
+    }
     evidence::create(&mut connection, now).await?;
     sqlx::raw_sql("COMMIT").execute(&mut connection).await?;
     // The last connection to close moves the log into the file.

@@ -17,7 +17,8 @@ use crate::evidence::{self, Entry, kind};
 use crate::faults::QUARANTINE;
 use crate::runs::{self, Judgement, RunEnd};
 use crate::{
-    ChangeCounts, DecisionKind, EvidenceSeq, Ledger, Measured, ReadError, RunOutcome, WriteError,
+    ChangeCounts, DecisionKind, EvidenceSeq, Ledger, LeftBy, Measured, ReadError, Rest, RunOutcome,
+    WriteError, requests, rest,
 };
 
 const TABLE: &str = "quarantine";
@@ -41,6 +42,8 @@ pub struct QuarantinedRun {
     pub findings: Vec<Finding>,
     /// How many records it would change.
     pub counts: ChangeCounts,
+    /// Who left it, where it is the rest of something already.
+    pub left_by: Option<LeftBy>,
     /// What was measured.
     pub measured: Measured,
 }
@@ -85,6 +88,8 @@ pub struct QuarantinedRow {
     pub last_sync: SyncNumber,
     /// The evidence of its quarantine.
     pub evidence: EvidenceSeq,
+    /// What makes it a rest, where a part of it was published.
+    pub rest: Option<Rest>,
     /// The findings as they are stored and named in the evidence.
     #[serde(skip)]
     pub(crate) findings_json: String,
@@ -138,8 +143,10 @@ pub(crate) async fn open(
     connector: Option<&ConnectorName>,
 ) -> Result<Vec<QuarantinedRow>, ReadError> {
     sqlx::query(
-        "SELECT q.*, r.verdict, r.findings, r.changes, r.records FROM quarantine q
+        "SELECT q.*, r.verdict, r.findings, r.changes, r.records, t.left_by, t.released
+         FROM quarantine q
          JOIN runs r ON r.connector = q.connector AND r.sync = q.sync
+         LEFT JOIN rests t ON t.connector = q.connector AND t.sync = q.sync
          WHERE q.state = 'open' AND (?1 IS NULL OR q.connector = ?1) ORDER BY q.connector",
     )
     .bind(connector.map(ConnectorName::as_str))
@@ -180,8 +187,11 @@ async fn enter(
         ..RunEnd::of(&run.measured)
     };
     runs::end_run(connection, &run.connector, run.sync, &end, now).await?;
+    let left_by = run.left_by.filter(|_| joined.is_none());
+    let rest = left_by.map(|left_by| Rest { left_by, released: ChangeCounts::default() });
     let body = json!({
         "sync": run.sync,
+        "rest": rest::body(rest),
         "digest": run.digest,
         "content_digest": run.content_digest,
         "against": run.against,
@@ -200,6 +210,9 @@ async fn enter(
                 supersede(connection, &run.connector, waiting).await?;
             }
             insert(connection, run, seq, now).await?;
+            if let Some(rest) = rest {
+                rest::insert(connection, &run.connector, run.sync, rest).await?;
+            }
         }
     }
     Ok((seq, entered))
@@ -321,10 +334,10 @@ async fn close(
     .bind(connector.as_str())
     .bind(cells::sync_key(sync))
     .bind(state)
-    .execute(connection)
+    .execute(&mut *connection)
     .await
     .map_err(written)?;
-    Ok(())
+    requests::lapse(connection, connector).await
 }
 
 fn written(source: sqlx::Error) -> WriteError {
@@ -347,6 +360,7 @@ fn quarantined(row: &SqliteRow) -> Result<QuarantinedRow, ReadError> {
         repeats: cells.number("repeats")?,
         last_sync: cells.sync("last_sync")?,
         evidence: EvidenceSeq(cells.number("evidence")?),
+        rest: rest::of_row(row)?,
         findings_json: cells.text("findings")?,
     })
 }

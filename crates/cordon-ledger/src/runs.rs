@@ -23,6 +23,18 @@ const TABLE: &str = "runs";
 /// The error of a run in the middle of which the supervisor ended.
 pub const SUPERVISOR_ENDED: &str = "the supervisor ended while it ran";
 
+/// The trigger of a run that no connector works on: it publishes a part of what waits.
+pub const TRIGGER_RELEASE: &str = "release";
+
+/// Which runs are meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    /// Syncs of a connector.
+    Sync,
+    /// Publications of a part of what waits.
+    Release,
+}
+
 /// The columns of a [`RunRow`]. A verdict is long and read one at a time.
 macro_rules! select_runs {
     ($rest:literal) => {
@@ -105,6 +117,15 @@ impl ChangeCounts {
     /// All changes; the greatest number there is when they are more.
     pub fn total(&self) -> u64 {
         self.added.saturating_add(self.modified).saturating_add(self.removed)
+    }
+
+    /// Both together.
+    pub(crate) fn and(self, more: Self) -> Self {
+        Self {
+            added: self.added.saturating_add(more.added),
+            modified: self.modified.saturating_add(more.modified),
+            removed: self.removed.saturating_add(more.removed),
+        }
     }
 }
 
@@ -249,6 +270,24 @@ impl Ledger {
             .collect()
     }
 
+    /// The newest syncs of a connector, newest first: runs that its connector worked on.
+    pub async fn syncs(
+        &self,
+        connector: &ConnectorName,
+        limit: u32,
+    ) -> Result<Vec<RunRow>, ReadError> {
+        let mut reader = self.reader(TABLE).await?;
+        sqlx::query(select_runs!("AND trigger <> 'release' ORDER BY sync DESC LIMIT ?2"))
+            .bind(connector.as_str())
+            .bind(limit)
+            .fetch_all(&mut *reader)
+            .await
+            .map_err(query)?
+            .iter()
+            .map(run_row)
+            .collect()
+    }
+
     /// One run.
     pub async fn run(
         &self,
@@ -280,7 +319,8 @@ impl Ledger {
     pub async fn failures_in_a_row(&self, connector: &ConnectorName) -> Result<u64, ReadError> {
         let mut reader = self.reader(TABLE).await?;
         let failures: i64 = sqlx::query_scalar(
-            "SELECT count(*) FROM runs WHERE connector = ?1 AND outcome = 'failed' AND sync > (
+            "SELECT count(*) FROM runs
+             WHERE connector = ?1 AND outcome = 'failed' AND trigger <> 'release' AND sync > (
                  SELECT coalesce(max(sync), 0) FROM runs
                  WHERE connector = ?1 AND outcome NOT IN ('failed', 'running'))",
         )
@@ -295,20 +335,21 @@ impl Ledger {
     /// the first run begins.
     pub async fn recover(&self, now: Timestamp) -> Result<Recovered, WriteError> {
         let mut tx = self.begin(TABLE).await?;
-        let done = fail_running(tx.connection(), None, SUPERVISOR_ENDED, now).await;
+        let done = fail_running(tx.connection(), None, None, SUPERVISOR_ENDED, now).await;
         tx.end(done.map(|failed| Recovered { failed })).await
     }
 
     /// Ends the runs of a connector that are under way in the ledger alone, because their end could
-    /// not be written when it came. Call it while nothing works on one.
+    /// not be written when it came. Call it while nothing does work of this sort.
     pub async fn recover_connector(
         &self,
         connector: &ConnectorName,
+        work: Work,
         now: Timestamp,
     ) -> Result<Recovered, WriteError> {
         let mut tx = self.begin(TABLE).await?;
         let error = "its end could not be written down when it came";
-        let done = fail_running(tx.connection(), Some(connector), error, now).await;
+        let done = fail_running(tx.connection(), Some(connector), Some(work), error, now).await;
         tx.end(done.map(|failed| Recovered { failed })).await
     }
 }
@@ -426,15 +467,19 @@ async fn reject(
 async fn fail_running(
     connection: &mut SqliteConnection,
     connector: Option<&ConnectorName>,
+    work: Option<Work>,
     error: &str,
     now: Timestamp,
 ) -> Result<Vec<(ConnectorName, SyncNumber)>, WriteError> {
     let rows = sqlx::query(
         "SELECT connector, sync FROM runs
          WHERE outcome = 'running' AND (?1 IS NULL OR connector = ?1)
+             AND (?2 IS NULL OR (trigger = ?3) = ?2)
          ORDER BY connector, sync",
     )
     .bind(connector.map(ConnectorName::as_str))
+    .bind(work.map(|work| work == Work::Release))
+    .bind(TRIGGER_RELEASE)
     .fetch_all(&mut *connection)
     .await
     .map_err(query)?;

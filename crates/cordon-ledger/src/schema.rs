@@ -8,14 +8,18 @@
 //! gets a higher number and a step that leads there from the one before.
 
 /// The version of the tables that this program writes, kept in `PRAGMA user_version`.
-pub const SCHEMA_VERSION: i64 = 1;
+pub const SCHEMA_VERSION: i64 = 2;
 
 /// Says that a SQLite file is a ledger: "Crdn" in ASCII, kept in `PRAGMA application_id`.
 pub(crate) const APPLICATION_ID: i64 = 0x4372_646E;
 
-/// Everything but the first evidence record. The two pragmas repeat the constants above; opening
-/// compares them.
-pub(crate) const TABLES: &str = "
+/// What makes each version of the layout from the one before, the first from nothing. Everything but
+/// the first evidence record.
+pub(crate) const STEPS: [&str; SCHEMA_VERSION as usize] = [TABLES, PARTS];
+
+/// The first version. The two pragmas of the steps repeat the constants above; opening compares
+/// them.
+const TABLES: &str = "
 PRAGMA application_id = 1131570286;
 PRAGMA user_version = 1;
 
@@ -170,4 +174,33 @@ CREATE TABLE cursors (
     PRIMARY KEY (sink, connector)
 ) STRICT;
 CREATE INDEX cursors_by_connector ON cursors (connector, seq);
+";
+
+/// The second version: what waits may be a rest, and a release may wait for a second person.
+const PARTS: &str = "
+PRAGMA user_version = 2;
+
+-- Candidates that wait of which a part was published, and those that repeat such a rest.
+CREATE TABLE rests (
+    connector TEXT NOT NULL,
+    sync      INTEGER NOT NULL,
+    left_by   TEXT NOT NULL CHECK (left_by IN ('person', 'policy')),
+    released  TEXT NOT NULL,
+    PRIMARY KEY (connector, sync),
+    FOREIGN KEY (connector, sync) REFERENCES quarantine (connector, sync)
+) STRICT;
+
+CREATE TABLE requests (
+    connector  TEXT PRIMARY KEY,
+    sync       INTEGER NOT NULL,
+    digest     TEXT NOT NULL,
+    selection  TEXT NOT NULL,
+    by         TEXT NOT NULL,
+    uid        INTEGER NOT NULL CHECK (uid >= 0),
+    reason     TEXT NOT NULL,
+    at         INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    evidence   INTEGER NOT NULL REFERENCES evidence (seq),
+    FOREIGN KEY (connector, sync) REFERENCES quarantine (connector, sync)
+) STRICT;
 ";

@@ -14,8 +14,8 @@ use crate::cells::Cells;
 use crate::chain::{evidence_hash, text_sha256};
 use crate::evidence::{self, kind};
 use crate::{
-    ChainFault, EvidenceRow, EvidenceSeq, ReadError, VerifyError, commit, quarantine, snapshots,
-    wanted,
+    ChainFault, EvidenceRow, EvidenceSeq, ReadError, VerifyError, commit, quarantine, requests,
+    rest, snapshots, wanted,
 };
 
 /// Finds the first row that its evidence does not vouch for.
@@ -24,6 +24,7 @@ pub(crate) async fn check(connection: &mut SqliteConnection) -> Result<(), Verif
     check_snapshots(connection).await?;
     check_outbox(connection).await?;
     check_quarantine(connection).await?;
+    check_requests(connection).await?;
     check_counters(connection).await?;
     check_cursors(connection).await
 }
@@ -89,25 +90,30 @@ async fn check_outbox(connection: &mut SqliteConnection) -> Result<(), VerifyErr
     Ok(())
 }
 
-/// A candidate waits if and only if the newest word on the connector put one into quarantine.
+/// A candidate waits if and only if the newest word on the connector put one into quarantine or left
+/// one there.
 async fn check_quarantine(connection: &mut SqliteConnection) -> Result<(), VerifyError> {
-    let words = [kind::QUARANTINED, kind::COMMITTED, kind::QUARANTINE_REJECTED];
+    let words = [kind::QUARANTINED, kind::COMMITTED, kind::QUARANTINE_REJECTED, kind::REMAINS];
     let mut newest = newest(connection, &words).await?;
-    newest.retain(|_, record| record.kind == kind::QUARANTINED);
+    newest.retain(|_, record| record.kind == kind::QUARANTINED || record.kind == kind::REMAINS);
     for row in quarantine::open(connection, None).await? {
         let name = format!("sync {} of {} in quarantine", row.sync, row.connector);
         let Some(last) = newest.remove(&row.connector) else {
             return Err(ChainFault::Unvouched { row: name }.into());
         };
-        same(&last, "sync", &json!(row.last_sync), &name)?;
+        let brought = if last.kind == kind::REMAINS { "last_sync" } else { "sync" };
+        same(&last, brought, &json!(row.last_sync), &name)?;
         let record = evidence::get(connection, row.evidence).await?;
         let record = vouching(record, row.evidence, &name)?;
-        is_of(&record, kind::QUARANTINED, &row.connector, &name)?;
+        let remains = record.kind == kind::REMAINS;
+        let put_there = if remains { kind::REMAINS } else { kind::QUARANTINED };
+        is_of(&record, put_there, &row.connector, &name)?;
         same(&record, "sync", &json!(row.sync), &name)?;
         same(&record, "digest", &json!(row.digest), &name)?;
         same(&record, "content_digest", &json!(row.content_digest), &name)?;
         same(&record, "against", &json!(row.against), &name)?;
         same(&record, "changes", &json!(row.counts), &name)?;
+        same(&record, "rest", &rest::body(row.rest), &name)?;
         let judgement = json!({
             "verdict_sha256": text_sha256(&row.verdict_json),
             "findings_sha256": text_sha256(&row.findings_json),
@@ -115,6 +121,22 @@ async fn check_quarantine(connection: &mut SqliteConnection) -> Result<(), Verif
         same(&record, "judgement", &judgement, &name)?;
     }
     none_left(&newest, "the quarantine")
+}
+
+/// A request is the newest of its connector, and says what its record says: a forged one would be
+/// the word of a person who never gave it.
+async fn check_requests(connection: &mut SqliteConnection) -> Result<(), VerifyError> {
+    let mut newest = newest(connection, &[kind::REQUESTED]).await?;
+    for row in requests::all(connection, None).await? {
+        let name = format!("the request to release sync {} of {}", row.sync, row.connector);
+        let record = vouching(newest.remove(&row.connector), row.evidence, &name)?;
+        let body: Value = serde_json::from_str(&record.body)
+            .map_err(|_| ChainFault::Malformed { seq: record.seq, column: "body" })?;
+        if record.actor != row.by || record.time != row.at || body != row.body() {
+            return Err(ChainFault::Contradicted { seq: record.seq, row: name }.into());
+        }
+    }
+    Ok(())
 }
 
 /// Counters stand where the newest commit left them, and no cursor is past them.

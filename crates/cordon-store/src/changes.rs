@@ -32,6 +32,13 @@ pub struct ChangeCounts {
     pub removed: u64,
 }
 
+impl ChangeCounts {
+    /// All changes.
+    pub fn total(&self) -> u64 {
+        self.added + self.modified + self.removed
+    }
+}
+
 impl Store {
     /// The changes from one snapshot (none: from nothing) to another, without the first `skip`.
     /// Records that are skipped are counted, not read.
@@ -101,7 +108,7 @@ impl Store {
 }
 
 /// Every kind and type of either side, in order.
-fn types(from: Option<&Snapshot>, to: &Snapshot) -> Vec<RecordType> {
+pub(crate) fn types(from: Option<&Snapshot>, to: &Snapshot) -> Vec<RecordType> {
     let both = from.into_iter().chain([to]);
     let mut types: Vec<_> =
         both.flat_map(|of| of.manifest.files.iter().map(|file| file.record_type.clone())).collect();

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// Every point, in the order in which a sync passes them. Those of a file are passed once a file.
+/// Every point, in the order in which a sync passes them, then those of what is left of a candidate
+/// when a part of it is published. Those of a file are passed once a file.
 pub const FAULT_POINTS: &[&str] = &[
     "store.stage.file-written",
     "store.stage.file-synced",
@@ -13,6 +14,8 @@ pub const FAULT_POINTS: &[&str] = &[
     "store.publish.manifest-written",
     "store.publish.renamed",
     "store.publish.synced",
+    "store.rebase.written",
+    "store.rebase.settled",
 ];
 
 /// What a drill does at a point; it gets the point's name.

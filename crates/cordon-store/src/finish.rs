@@ -6,6 +6,7 @@
 
 mod carry;
 mod census;
+mod chosen;
 mod commit;
 mod part;
 mod references;
@@ -24,24 +25,53 @@ use crate::read_error::ReadError;
 use crate::snapshot::Snapshot;
 use crate::stage::{StageError, StageTimings, Staged, Staging};
 
+pub(crate) use carry::Carried;
+pub(crate) use census::delta_between;
+pub(crate) use chosen::Chosen;
+pub(crate) use commit::shelve;
 pub(crate) use part::Part;
+pub(crate) use step::{Stepped, step};
 
 /// What was said of each scope, by name.
 type Reports = BTreeMap<String, ScopeReport>;
 
 pub(crate) fn finish(
-    mut staging: Staging,
+    staging: Staging,
     reports: Vec<ScopeReport>,
     last_good: Option<&Snapshot>,
 ) -> Result<Staged, StageError> {
+    merge(staging, reports, last_good, Carried::Unknown, &[])?.commit()
+}
+
+/// A candidate that is whole and compared, and not yet durable.
+pub(crate) struct Ready {
+    staging: Staging,
+    parts: Vec<Part>,
+    early: commit::EarlySync,
+    timings: StageTimings,
+    lap: Lap,
+    pub(crate) manifest: Manifest,
+    /// References that end in `beyond` and nowhere in the candidate.
+    pub(crate) cut: Vec<Defect>,
+}
+
+/// Merges what was staged with what is carried, and compares. References that end nowhere are looked
+/// up in `beyond`, too.
+pub(crate) fn merge(
+    mut staging: Staging,
+    reports: Vec<ScopeReport>,
+    last_good: Option<&Snapshot>,
+    carried: Carried<'_>,
+    beyond: &[Part],
+) -> Result<Ready, StageError> {
     let mut timings = StageTimings::default();
     let mut lap = Lap(Instant::now());
     let reports = by_name(&staging, reports)?;
     let (mut parts, mut defects) = runs::close(&mut staging)?;
     timings.index = lap.take();
-    let commit = commit::start_sync(&staging.store, &parts);
+    let early = commit::start_sync(&staging.store, &parts);
     if let Some(last_good) = last_good {
-        carry::carry(&staging, &reports, last_good, &mut parts)?;
+        carry::carry(&staging, &reports, last_good, carried, &mut parts)?;
     }
     timings.carry = lap.take();
     let targets = staging.take_targets()?;
@@ -49,15 +79,16 @@ pub(crate) fn finish(
     let (dangling, step) = std::thread::scope(|scope| {
         let dangling = scope.spawn(|| {
             let mut lap = Lap(Instant::now());
-            let found = references::dangling(&staging, targets, &parts);
+            let found = references::dangling(&staging, targets, &parts, beyond);
             (found, lap.take())
         });
-        let step = step::step(&staging.store, last_good, &parts);
+        let step = step(&staging.store, last_good, &parts);
         timings.diff = lap.take();
         (dangling.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), step)
     });
     timings.references = dangling.1;
-    defects.extend(dangling.0?);
+    let references::Dangling { missed, cut } = dangling.0?;
+    defects.extend(missed);
     let step = step?;
     lap.take();
     for of in &mut staging.types {
@@ -68,9 +99,22 @@ pub(crate) fn finish(
         (&a.record_type, a.kind, &a.column).cmp(&(&b.record_type, b.kind, &b.column))
     });
     let manifest = manifest(&staging, &reports, last_good, &parts, step, defects);
-    commit.wait()?;
-    let digest = commit::commit(&staging, parts, &manifest)?;
-    timings.commit = lap.take();
+    Ok(Ready { staging, parts, early, timings, lap, manifest, cut })
+}
+
+impl Ready {
+    /// Makes it durable.
+    pub(crate) fn commit(self) -> Result<Staged, StageError> {
+        let Self { staging, parts, early, mut timings, mut lap, manifest, .. } = self;
+        early.wait()?;
+        let digest = commit::commit(&staging, parts, &manifest)?;
+        timings.commit = lap.take();
+        Ok(staged(manifest, digest, timings))
+    }
+}
+
+/// What the judge is told of a manifest.
+pub(crate) fn staged(manifest: Manifest, digest: String, timings: StageTimings) -> Staged {
     let content_digest = manifest.content_digest();
     let candidate = Candidate {
         connector: manifest.connector,
@@ -81,7 +125,7 @@ pub(crate) fn finish(
         delta: manifest.delta,
         defects: manifest.defects,
     };
-    Ok(Staged { candidate, content_digest, timings })
+    Staged { candidate, content_digest, timings }
 }
 
 struct Lap(Instant);
@@ -112,7 +156,7 @@ fn manifest(
     reports: &Reports,
     last_good: Option<&Snapshot>,
     parts: &[Part],
-    step: step::Stepped,
+    step: Stepped,
     defects: Vec<Defect>,
 ) -> Manifest {
     let before = last_good.map(|snapshot| &*snapshot.manifest);
@@ -130,6 +174,7 @@ fn manifest(
         defects,
         schemas: staging.spec.schemas.clone(),
         provenance: staging.spec.provenance.clone(),
+        composed: None,
         key: staging.store.fingerprint(),
     }
 }
@@ -174,6 +219,6 @@ fn is_open(reports: &Reports, scope: &str) -> bool {
 }
 
 /// The sync that an old snapshot's scope was last enumerated in.
-fn completed(before: Option<&Manifest>, scope: &str) -> Option<SyncNumber> {
+pub(crate) fn completed(before: Option<&Manifest>, scope: &str) -> Option<SyncNumber> {
     before?.scopes.iter().find(|state| state.name == scope)?.completed
 }

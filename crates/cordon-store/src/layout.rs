@@ -78,6 +78,12 @@ impl Layout {
         self.connector(shelf, connector).join(format!("{sync}.json"))
     }
 
+    /// Where a candidate's manifest waits that was compared anew: beside the one that it may replace.
+    pub(crate) fn rebased(&self, connector: &ConnectorName, sync: SyncNumber) -> PathBuf {
+        let folder = self.connector(Shelf::Candidates, connector);
+        folder.join(format!("{sync}.json{REBASED}"))
+    }
+
     /// The path of a content-addressed file. A digest that is none (its manifest is checked, but was
     /// perhaps written by someone else) leads to a name that does not exist, never out of the folder.
     pub(crate) fn object(&self, kind: ObjectKind, object: &ObjectRef) -> PathBuf {
@@ -86,6 +92,16 @@ impl Layout {
         let (shard, name) = if hex { (&digest[..2], digest.as_str()) } else { ("xx", "none") };
         self.objects().join(shard).join(format!("{name}.{}", kind.extension()))
     }
+}
+
+/// Ends the name of a manifest that may replace the one beside it.
+const REBASED: &str = ".next";
+
+/// The sync's number in the name of a manifest that may replace the one beside it, or was about to be
+/// written as such.
+pub(crate) fn rebased_number(name: &str) -> Option<SyncNumber> {
+    let name = name.strip_suffix(".tmp").unwrap_or(name);
+    manifest_number(name.strip_suffix(REBASED)?)
 }
 
 /// The sync's number in a manifest's file name; none for a name that is not ours.

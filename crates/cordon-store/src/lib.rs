@@ -9,6 +9,7 @@
 
 mod changes;
 mod columns;
+mod compose;
 mod disk;
 mod encoder;
 mod faults;
@@ -32,8 +33,11 @@ mod sweep;
 mod tests;
 
 pub use changes::{ChangeCounts, Changes};
+pub use compose::{ComposeError, Composed};
 pub use faults::{FAULT_POINTS, FaultHook, Faults};
-pub use manifest::{FileColumn, FileEntry, Manifest, ObjectRef, Provenance, ScopeState};
+pub use manifest::{
+    Composition, FileColumn, FileEntry, Manifest, ObjectRef, Provenance, ScopeState,
+};
 pub use publish::{PublishError, Published};
 pub use read_error::{Damage, ReadError};
 pub use snapshot::Snapshot;

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use cordon_model::{AttributeType, ConnectorName, RecordSchema, RecordType, SyncNumber};
-use cordon_validate::{Census, Defect, Delta};
+use cordon_validate::{Census, Defect, Delta, Selection};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +35,17 @@ pub struct Provenance {
     /// The isolation that was in force: each step that was asked for, and what became of it.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub isolation: BTreeMap<String, String>,
+}
+
+/// A snapshot that no sync brought as it is: the last known good and some changes of a candidate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Composition {
+    /// The candidate that the changes come from.
+    pub of: SyncNumber,
+    /// BLAKE3 of its manifest, in hex: what was reviewed.
+    pub of_digest: String,
+    /// Which of its changes.
+    pub selection: Selection,
 }
 
 /// A content-addressed file.
@@ -120,6 +131,9 @@ pub struct Manifest {
     pub schemas: Vec<RecordSchema>,
     /// Where it came from.
     pub provenance: Provenance,
+    /// What it was composed of, where no sync brought it as it is.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub composed: Option<Composition>,
     /// Tells which secret its indexes were made with, without revealing it.
     pub key: String,
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, TimestampMicrosecondType};
-use arrow_array::{Array, ArrayRef, RecordBatch};
+use arrow_array::{Array, ArrayRef, RecordBatch, StringArray};
 use arrow_buffer::BooleanBuffer;
 use cordon_model::{AttributeType, RecordType, Row, Value};
 use jiff::Timestamp;
@@ -20,6 +20,7 @@ use parquet::file::metadata::PageIndexPolicy;
 
 use crate::columns::{TypeColumns, data_type, key_columns, key_text};
 use crate::disk::AtPath;
+use crate::finish::Chosen;
 use crate::layout::ObjectKind;
 use crate::manifest::FileEntry;
 use crate::read_error::{Damage, ReadError};
@@ -157,6 +158,39 @@ impl DataFile {
             key_text(&self.record_type, &text(*row, names[0]), &second)
         });
         Ok(keys.collect())
+    }
+
+    /// Reads the keys of chosen rows as people read them, in the order of rows.
+    pub(crate) fn each_key(
+        &self,
+        chosen: &Chosen,
+        mut each: impl FnMut(u32, &str),
+    ) -> Result<(), ReadError> {
+        let names = key_columns(&self.record_type);
+        let schema = self.metadata.parquet_schema();
+        let mask = ProjectionMask::columns(schema, names.iter().copied());
+        let selection = RowSelection::from_boolean_buffer(chosen.mask(self.rows));
+        let mut rows = chosen.rows();
+        for batch in self.reader(selection, mask)? {
+            let batch = batch.map_err(|error| self.parquet_error(ParquetError::from(error)))?;
+            let texts = |name: &&str| batch.column_by_name(name)?.as_string_opt::<i32>();
+            let (first, second) = (names.first().and_then(texts), names.get(1).and_then(texts));
+            for at in 0..batch.num_rows() {
+                let text = |array: Option<&StringArray>| -> String {
+                    let array = array.filter(|array| array.is_valid(at));
+                    array.map_or_else(String::new, |array| array.value(at).to_owned())
+                };
+                let Some(row) = rows.next() else { break };
+                each(row, &key_text(&self.record_type, &text(first), &text(second)));
+            }
+        }
+        match rows.next() {
+            None => Ok(()),
+            Some(row) => {
+                let damage = Damage::Rows { expected: self.rows, found: u64::from(row) };
+                Err(ReadError::damaged(&self.path, damage))
+            }
+        }
     }
 
     /// A fetched row by value; none when it was not fetched.

@@ -12,13 +12,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow_array::StringArray;
+use arrow_array::{RecordBatch, StringArray};
 use cordon_model::{
     AttributeType, Batch, ConnectorName, RecordSchema, RecordType, ScopeReport, SyncNumber,
 };
 use cordon_validate::Candidate;
 use jiff::Timestamp;
 
+use crate::columns::TypeColumns;
 use crate::disk::{AtPath, PathError};
 use crate::encoder::{Encoder, Slot};
 use crate::finish;
@@ -28,11 +29,10 @@ use crate::manifest::Provenance;
 use crate::read_error::ReadError;
 use crate::snapshot::Snapshot;
 use crate::stage::dir::StagingDir;
-use crate::stage::targets::Targets;
 use crate::stage::typed::BatchScope;
 use crate::store::Store;
 
-pub(crate) use targets::Target;
+pub(crate) use targets::{Target, Targets};
 pub(crate) use typed::{References, TypeStage};
 
 /// What is known of a sync before its first record.
@@ -328,12 +328,33 @@ impl Staging {
         }
         let scope = &self.scopes[*place].batch;
         let rows = self.types[slot].append(batch, scope, &mut self.references)?;
+        self.take(slot, rows)
+    }
+
+    fn take(&mut self, slot: usize, rows: RecordBatch) -> Result<(), StageError> {
         self.buffered += rows.num_rows();
         self.encoder.send(slot, rows)?;
         if self.buffered >= self.limits.run_entries {
             self.spill_largest()?;
         }
         Ok(())
+    }
+
+    /// Takes in rows of a stored file, as they were when a sync reported them.
+    pub(crate) fn append_stored(
+        &mut self,
+        ordinal: u32,
+        record_type: &RecordType,
+        columns: &TypeColumns,
+        rows: &RecordBatch,
+    ) -> Result<(), StageError> {
+        let place = self.by_ordinal.get(&ordinal).ok_or(StageError::UnknownScope { ordinal })?;
+        let Some(slot) = self.by_type.get(record_type).copied() else {
+            return Err(StageError::UnknownType { record_type: record_type.clone() });
+        };
+        let scope = &self.scopes[*place].batch;
+        let rows = self.types[slot].append_stored(columns, rows, scope, &mut self.references)?;
+        self.take(slot, rows)
     }
 
     /// All types share one bound, so the largest buffer goes.

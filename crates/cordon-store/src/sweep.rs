@@ -9,7 +9,7 @@ use std::sync::PoisonError;
 use cordon_model::{ConnectorName, SyncNumber};
 
 use crate::disk::{self, AtPath, PathError};
-use crate::layout::{ObjectKind, Shelf, manifest_number, object_name};
+use crate::layout::{ObjectKind, Shelf, manifest_number, object_name, rebased_number};
 use crate::read_error::ReadError;
 use crate::store::{Store, in_flight};
 
@@ -151,6 +151,13 @@ impl Store {
             };
             for (path, name) in list(&folder)? {
                 let Some(sync) = manifest_number(&name) else {
+                    if let Some(sync) = rebased_number(&name) {
+                        // Of a candidate that is kept, the ledger knows whether it counts.
+                        if !kept.contains(&(connector.clone(), sync)) {
+                            disk::remove(&path)?;
+                        }
+                        continue;
+                    }
                     match name.strip_suffix(".tmp").and_then(manifest_number) {
                         // The leftover of a write that a crash interrupted.
                         Some(_) => drop(disk::remove(&path)?),

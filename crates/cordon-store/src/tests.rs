@@ -1,6 +1,7 @@
 //! The store's promises, against stores in temporary folders.
 
 mod changes;
+mod compose;
 mod crash;
 mod damage;
 mod defects;

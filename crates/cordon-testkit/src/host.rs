@@ -256,6 +256,32 @@ impl Host {
         Answer::new(arguments, &output)
     }
 
+    /// Runs `cordon` with these arguments and `-o json` as another user of the machine; none where
+    /// this process may not become one, which is then said to be skipped.
+    pub fn cordon_by(&self, uid: u32, arguments: &[&str]) -> Option<Answer> {
+        use std::os::unix::fs::PermissionsExt;
+        if !rustix::process::geteuid().is_root() {
+            crate::capability::skipped("uid_switch");
+            return None;
+        }
+        // The socket decides who may ask; the folder of a test lets nobody reach it.
+        let open = std::fs::Permissions::from_mode(0o711);
+        std::fs::set_permissions(self.folder(), open)
+            .unwrap_or_else(|error| panic!("cannot open the folder: {error}"));
+        let mut command = Command::new(programs::path("cordon"));
+        std::os::unix::process::CommandExt::uid(&mut command, uid);
+        std::os::unix::process::CommandExt::gid(&mut command, uid);
+        let output = command
+            .args(arguments)
+            .args(["--output", "json", "--socket"])
+            .arg(self.socket())
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .output()
+            .unwrap_or_else(|error| panic!("cannot run cordon: {error}"));
+        Some(Answer::new(arguments, &output))
+    }
+
     /// Runs a sync and waits for its verdict.
     pub fn sync(&self, connector: &str) -> Answer {
         self.cordon(&["sync", connector, "--wait"])

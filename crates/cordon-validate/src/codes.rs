@@ -37,6 +37,23 @@ pub fn explain(code: &str) -> Option<&'static Rule> {
     ALL.iter().find(|rule| rule.code == code)
 }
 
+/// Whether a rule objects to removals and to nothing else, so that what a sync adds and modifies is
+/// not in doubt: also where removals are protected, empty a scope, or are none by the source's word.
+/// Vanished privileges, changed ids and old copies are more than removals.
+pub fn speaks_of_removals(code: &str) -> bool {
+    [
+        TYPE_EMPTIED,
+        SCOPE_EMPTIED,
+        REMOVED,
+        REMOVED_IN_SCOPE,
+        REMOVED_24H,
+        PROTECTED_REMOVED,
+        STILL_THERE,
+    ]
+    .iter()
+    .any(|rule| rule.code == code)
+}
+
 /// Whether a finding asks for a second reading: a statistic of the detector that is
 /// unusual, but not so much that it holds the sync.
 pub(crate) fn is_suspicion(finding: &Finding) -> bool {
@@ -130,6 +147,12 @@ rules! {
     RECOVERY_REVIEW "CRD-C303"
         "A sync waits in quarantine, and policy wants a person to end it."
         "Compare this sync with the last known good, then release or reject it.";
+    WITHHELD "CRD-C311"
+        "Changes came that a person saw and did not release."
+        "Release them too, or reject them; they wait until somebody decides or the source takes them back.";
+    HELD "CRD-C312"
+        "Removals are held while the rest of their sync passed."
+        "Ask the source's owner about them, then release or reject them.";
 
     REMOVED "CRD-D101"
         "More records of a type vanished at once than policy allows."

@@ -146,6 +146,12 @@ pub struct History {
     /// The sync that waits in quarantine, where one does.
     #[serde(default)]
     pub quarantined: Option<SyncNumber>,
+    /// Changes of the candidate that a person saw and did not release.
+    #[serde(default)]
+    pub withheld: u64,
+    /// Removals of the candidate that are held while the rest of it passed.
+    #[serde(default)]
+    pub held: u64,
     /// What the source said of the records that the candidate misses; none when it was not asked.
     #[serde(default)]
     pub lookup: Option<Lookup>,

@@ -6,28 +6,36 @@
 //!
 //! Pure on purpose: no clock, no files, no logs. Any past decision can be replayed from its inputs.
 
+mod agreement;
 mod census;
 pub mod codes;
 pub mod contrast;
 mod evidence;
 mod judge;
 pub mod lookup;
+mod part;
 mod policy;
 pub mod reading;
+mod selection;
 mod verdict;
 mod words;
 
+pub use agreement::{Agreed, Asked, Disagreement, agree};
 pub use census::{Census, ColumnCensus, Examples, PrivilegedCensus, ScopeCensus, TypeCensus};
 pub use evidence::{
     Candidate, Defect, DefectKind, Delta, History, PrivilegedDelta, ScopeDelta, TypeDelta,
 };
 pub use judge::judge;
+pub use part::{flow, holds_removals_alone, release_part};
 pub use policy::{
-    FirstSync, KeyGlob, KeyGlobError, Limit, LimitPatch, Limits, LimitsPatch, Lookups,
-    LookupsPatch, OnIncomplete, PERCENT_RECORDS_MIN, Percent, PercentError, Policy, PolicyPatch,
-    PrivilegedLimit, PrivilegedPatch, Recover, RemovalsVerified, RequiredAttribute,
-    RequiredAttributeError, Reread, RereadPatch, Risk, SchemaPatch,
+    FirstSync, Group, GroupError, KeyGlob, KeyGlobError, Limit, LimitPatch, Limits, LimitsPatch,
+    LookUpWhen, Lookups, LookupsPatch, OnIncomplete, OnSuspicion, PERCENT_RECORDS_MIN, People,
+    PeopleError, Percent, PercentError, Policy, PolicyPatch, PrivilegedLimit, PrivilegedPatch,
+    Recover, ReleasePatch, ReleaseRule, RemovalsVerified, RequiredAttribute,
+    RequiredAttributeError, Reread, RereadPatch, Risk, SchemaPatch, TimeSpan, TimeSpanError,
 };
+pub use selection::{Selection, SelectionError};
 pub use verdict::{
-    Accepted, DIGEST_PREFIX_MIN, Held, Judged, Release, ReleaseError, Verdict, Zone, release,
+    Accepted, DIGEST_PREFIX_MIN, Held, Judged, Release, ReleaseError, Verdict, Zone, may_release,
+    release,
 };

@@ -12,7 +12,7 @@
 use cordon_model::{Finding, Outcome, RecordType, Severity};
 use serde::{Deserialize, Serialize};
 
-use crate::{Examples, Percent, Verdict, codes};
+use crate::{Examples, LookUpWhen, Percent, Policy, Verdict, codes};
 
 mod choice;
 mod sample;
@@ -124,26 +124,34 @@ impl Lookup {
     }
 }
 
-/// The rules that speak of records that are gone: those that the source's word can answer. Not
-/// those of protected records, of privileged grants and of changed ids: that a record is gone does
-/// not say that it may be.
-const OF_REMOVALS: [&codes::Rule; 5] = [
-    &codes::TYPE_EMPTIED,
-    &codes::SCOPE_EMPTIED,
-    &codes::REMOVED,
-    &codes::REMOVED_IN_SCOPE,
-    &codes::REMOVED_24H,
+/// The codes that speak of records that are gone: those that the source's word can answer. Of limits,
+/// then of statistics. Not those of protected records, of privileged grants, of changed ids and of old
+/// copies: that a record is gone does not say that it may be.
+const OF_REMOVALS: [&str; 10] = [
+    codes::TYPE_EMPTIED.code,
+    codes::SCOPE_EMPTIED.code,
+    codes::REMOVED.code,
+    codes::REMOVED_IN_SCOPE.code,
+    codes::REMOVED_24H.code,
+    // More than ever, side by side in the listing, groups without members, principals without what
+    // they hold, and small losses that add up.
+    "CRD-D501",
+    "CRD-D502",
+    "CRD-D503",
+    "CRD-D504",
+    "CRD-D506",
 ];
 
 /// Whether a finding speaks of records that are gone, and nothing else.
 pub fn is_of_removals(finding: &Finding) -> bool {
-    OF_REMOVALS.iter().any(|rule| rule.code == finding.code)
+    OF_REMOVALS.contains(&finding.code.as_str())
 }
 
-/// Whether the source should be asked before anyone is woken: the verdict holds a candidate back,
-/// and records that are gone are among the reasons.
-pub fn asks_the_source(verdict: &Verdict) -> bool {
-    let holds = |finding: &&Finding| finding.severity == Severity::Quarantine;
-    verdict.outcome == Outcome::Quarantined
-        && verdict.findings.iter().filter(holds).any(is_of_removals)
+/// Whether the source should be asked before anything is decided: the verdict is suspicious, and
+/// records that are gone are among the reasons; or the policy asks whenever any are.
+pub fn asks_the_source(verdict: &Verdict, removed: u64, policy: &Policy) -> bool {
+    let is_odd = |finding: &&Finding| finding.severity >= Severity::Warning;
+    let suspects = verdict.findings.iter().filter(is_odd).any(is_of_removals);
+    let wanted = suspects || policy.lookup.when == LookUpWhen::Always;
+    removed > 0 && wanted && verdict.outcome != Outcome::Rejected
 }

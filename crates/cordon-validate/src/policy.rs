@@ -19,11 +19,15 @@ mod describe;
 mod glob;
 mod patch;
 mod percent;
+mod release;
+mod span;
 
-pub use asking::{Lookups, LookupsPatch, RemovalsVerified, Reread, RereadPatch};
+pub use asking::{LookUpWhen, Lookups, LookupsPatch, RemovalsVerified, Reread, RereadPatch};
 pub use glob::{KeyGlob, KeyGlobError};
 pub use patch::{LimitPatch, LimitsPatch, PolicyPatch, PrivilegedPatch, SchemaPatch};
 pub use percent::{Percent, PercentError};
+pub use release::{Group, GroupError, People, PeopleError, ReleasePatch, ReleaseRule};
+pub use span::{TimeSpan, TimeSpanError};
 
 /// Records below which a percentage says nothing, so that only absolute limits count.
 pub const PERCENT_RECORDS_MIN: u64 = 20;
@@ -38,6 +42,10 @@ pub struct Policy {
     pub on_incomplete: OnIncomplete,
     /// Whether a clean sync ends a quarantine by itself.
     pub recover: Recover,
+    /// What becomes of the rest of a sync whose removals are suspicious.
+    pub on_suspicion: OnSuspicion,
+    /// Who may release what waits.
+    pub release: ReleaseRule,
     /// What is at stake when this connector's data is wrong.
     pub risk: Risk,
     /// Removals of a type.
@@ -78,6 +86,8 @@ impl Default for Policy {
             first_sync: FirstSync::Trust,
             on_incomplete: OnIncomplete::CarryForward,
             recover: Recover::Auto,
+            on_suspicion: OnSuspicion::Quarantine,
+            release: ReleaseRule::default(),
             risk: Risk::Medium,
             removed: Limits::all(removed),
             added: Limits::all(unlimited),
@@ -144,6 +154,16 @@ pub enum Recover {
     Auto,
     /// A person does.
     Review,
+}
+
+/// What becomes of the rest of a sync whose removals are suspicious.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnSuspicion {
+    /// Everything waits for a person.
+    Quarantine,
+    /// Removals wait, additions and modifications pass.
+    HoldRemovals,
 }
 
 /// What is at stake when a connector's data is wrong.

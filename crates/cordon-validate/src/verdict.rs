@@ -8,7 +8,7 @@ use cordon_model::{ConnectorName, Finding, Outcome, Severity, SyncNumber};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::codes;
+use crate::{Agreed, Selection, codes};
 
 /// Hex characters of a digest that a release must give, at least.
 pub const DIGEST_PREFIX_MIN: usize = 8;
@@ -107,6 +107,10 @@ pub struct Accepted {
 }
 
 impl Accepted {
+    pub(crate) fn released(verdict: Verdict, release: Release) -> Self {
+        Self { verdict, released_by: Some(release) }
+    }
+
     /// Whose sync it is.
     pub fn connector(&self) -> &ConnectorName {
         &self.verdict.connector
@@ -191,9 +195,17 @@ impl Judged {
             Self::Held(held) => &held.verdict,
         }
     }
+
+    /// The verdict, by value; what was proof of acceptance is used up.
+    pub fn into_verdict(self) -> Verdict {
+        match self {
+            Self::Accepted(accepted) => accepted.verdict,
+            Self::Held(held) => held.verdict,
+        }
+    }
 }
 
-/// A person's decision to let a quarantined candidate pass.
+/// A person's decision to let a quarantined candidate pass, or a part of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Release {
     /// Who decided.
@@ -204,6 +216,12 @@ pub struct Release {
     pub digest: String,
     /// When.
     pub at: Timestamp,
+    /// Which of its changes.
+    #[serde(default)]
+    pub selection: Selection,
+    /// Who asked for it first, where the policy wants two people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_by: Option<String>,
 }
 
 /// Why a release was refused. In every case the candidate stays where it is.
@@ -245,6 +263,14 @@ pub enum ReleaseError {
         /// The candidate's digest.
         digest: String,
     },
+    /// What was selected is invalid by itself.
+    #[error("what was selected of sync {sync} cannot be published by itself: {why}")]
+    InvalidPart {
+        /// The sync.
+        sync: SyncNumber,
+        /// What the judge says of it.
+        why: String,
+    },
     /// Another snapshot became current after the verdict.
     #[error("sync {sync} was judged against {}, but {} is current by now", snapshot(*judged), snapshot(*current))]
     Outrun {
@@ -265,9 +291,20 @@ fn snapshot(sync: Option<SyncNumber>) -> String {
 /// this moment: a verdict against an older one speaks of removals that nobody has looked at.
 pub fn release(
     verdict: Verdict,
-    release: Release,
+    agreed: Agreed,
     current: Option<SyncNumber>,
 ) -> Result<Accepted, ReleaseError> {
+    let release = agreed.into_release();
+    may_release(&verdict, &release, current)?;
+    Ok(Accepted::released(verdict, release))
+}
+
+/// Whether a person's word suffices for what waits.
+pub fn may_release(
+    verdict: &Verdict,
+    release: &Release,
+    current: Option<SyncNumber>,
+) -> Result<(), ReleaseError> {
     let sync = verdict.sync;
     // Read from the findings too: a stored verdict may have been tampered with, and nobody can
     // accept what is invalid.
@@ -284,11 +321,11 @@ pub fn release(
     if release.reason.trim().is_empty() {
         return Err(ReleaseError::NoReason { sync });
     }
-    check_digest(&verdict, &release.digest)?;
+    check_digest(verdict, &release.digest)?;
     if verdict.against != current {
         return Err(ReleaseError::Outrun { sync, judged: verdict.against, current });
     }
-    Ok(Accepted { verdict, released_by: Some(release) })
+    Ok(())
 }
 
 fn check_digest(verdict: &Verdict, given: &str) -> Result<(), ReleaseError> {

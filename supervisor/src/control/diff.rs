@@ -8,6 +8,7 @@ use cordon_model::{
 use cordon_store::{ReadError, Snapshot, Store};
 use cordon_validate::Delta;
 use cordon_wire::v1;
+use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
@@ -34,6 +35,28 @@ impl Wanted {
     }
 }
 
+/// What is to be known of a sync that waits for a decision, beside what it changes.
+#[derive(Default)]
+struct Waiting {
+    rest: Option<v1::RestOfSync>,
+    asked: Option<v1::ReleaseAsked>,
+    people: u32,
+}
+
+impl Waiting {
+    fn new(handle: &Handle, sync: SyncNumber) -> Self {
+        let facts = handle.facts();
+        let Some(row) = facts.quarantined.filter(|row| row.sync == sync) else {
+            return Self::default();
+        };
+        Self {
+            rest: render::rest(&row),
+            asked: render::asked(facts.asked.as_ref(), Timestamp::now()),
+            people: u32::from(handle.view.borrow().connector.policy.release_people()),
+        }
+    }
+}
+
 /// Two snapshots, or a snapshot and what waits.
 struct Pair {
     before: Option<Snapshot>,
@@ -54,10 +77,11 @@ impl Service {
         let pair = self.pair(&name, sync, request.against).await?;
         let run = self.host.ledger.run(&name, sync).await.map_err(Refusal::from)?;
         let wanted = Wanted { ops: request.ops, types: request.types, limit: request.limit };
+        let waiting = Waiting::new(&handle, sync);
         let store = self.host.store.clone();
         let (parts, stream) = mpsc::channel(64);
         tokio::task::spawn_blocking(move || {
-            if let Err(error) = send(&store, &pair, run, &wanted, &parts) {
+            if let Err(error) = send(&store, &pair, (run, waiting), &wanted, &parts) {
                 let refusal = Refusal::failed(format!("cannot read a snapshot: {}", chain(&error)));
                 let _ = parts.blocking_send(Err(refusal.into()));
             }
@@ -119,11 +143,11 @@ fn newest_of_interest(
 fn send(
     store: &Store,
     pair: &Pair,
-    run: Option<cordon_ledger::RunRow>,
+    known: (Option<cordon_ledger::RunRow>, Waiting),
     wanted: &Wanted,
     parts: &mpsc::Sender<Result<v1::DiffPart, Status>>,
 ) -> Result<(), ReadError> {
-    let mut header = header(store, pair, run)?;
+    let mut header = header(store, pair, known)?;
     let total = header.total.unwrap_or_default();
     header.groups = contrast::groups(store, pair, &total, &sensitive(pair))?;
     let part = v1::DiffPart { part: Some(v1::diff_part::Part::Header(header)) };
@@ -153,7 +177,7 @@ fn send(
 fn header(
     store: &Store,
     pair: &Pair,
-    run: Option<cordon_ledger::RunRow>,
+    (run, waiting): (Option<cordon_ledger::RunRow>, Waiting),
 ) -> Result<v1::DiffHeader, ReadError> {
     let manifest = &pair.after.manifest;
     let before = pair.before.as_ref();
@@ -194,6 +218,9 @@ fn header(
         types: types.into_values().collect(),
         total: Some(total),
         groups: Vec::new(),
+        rest: waiting.rest,
+        asked: waiting.asked,
+        people: waiting.people,
     })
 }
 

@@ -61,6 +61,18 @@ fn pid<T>(request: &Request<T>) -> Option<u32> {
     u32::try_from(info.peer_cred?.pid()?).ok()
 }
 
+/// The user id of who asks; a number that nobody has where the socket shows none.
+pub(super) fn number<T>(request: &Request<T>) -> u32 {
+    uid(request).map_or(u32::MAX, Uid::as_raw)
+}
+
+/// Whether a user is a member of one of these groups of the host, by the user's own group or by the
+/// group's list.
+pub(super) fn is_member(uid: u32, groups: &[cordon_validate::Group]) -> bool {
+    let gate = |group: &cordon_validate::Group| Gate::new(Some(group.as_str().to_owned()));
+    groups.iter().any(|group| gate(group).is_member(Uid::from_raw(uid)))
+}
+
 /// Who asks, as evidence names them.
 pub(super) fn actor<T>(request: &Request<T>) -> String {
     match uid(request) {

@@ -1,6 +1,7 @@
 //! Refusals: what happened, what still holds, what to do, and what `cordon` ends with.
 
 use cordon_ledger::{ReadError, WriteError};
+use cordon_store::ComposeError;
 use cordon_wire::v1::Problem;
 use tonic::{Code, Status};
 
@@ -43,6 +44,11 @@ impl Refusal {
     /// The peer may not.
     pub(super) fn forbidden(message: impl Into<String>) -> Self {
         Self::new(Code::PermissionDenied, "CRD-H005", 5, message)
+    }
+
+    /// The peer may, together with another person.
+    pub(super) fn second_person(message: impl Into<String>) -> Self {
+        Self::new(Code::PermissionDenied, "CRD-H008", 5, message)
     }
 
     /// It is no longer what was looked at.
@@ -94,6 +100,19 @@ impl From<GateError> for Refusal {
                 .hint("look again with `cordon diff`, and release what it shows"),
             GateError::Release(refused) => {
                 Self::invalid("CRD-H002", refused.to_string()).still(still)
+            }
+            GateError::Alone(same) => Self::second_person(same.to_string())
+                .still(still)
+                .hint("another user id has to give the same command"),
+            GateError::Compose(ComposeError::Stage(_)) => {
+                Self::failed(error.to_string()).still(still)
+            }
+            GateError::Compose(open) => {
+                let hint = match open {
+                    ComposeError::Nothing { .. } => "`cordon diff` lists the changes there are",
+                    _ => "select both, by --type and --select, or release everything",
+                };
+                Self::invalid("CRD-H002", open.to_string()).still(still).hint(hint)
             }
             _ => Self::failed(error.to_string()).still(still),
         }

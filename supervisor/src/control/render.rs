@@ -1,6 +1,7 @@
 //! Rows of the ledger as messages of the control API.
 
-use cordon_ledger::{EvidenceRow, QuarantinedRow, RunOutcome, RunRow};
+use cordon_ledger::{EvidenceRow, QuarantinedRow, RequestRow, RunOutcome, RunRow};
+use cordon_validate::Selection;
 use cordon_wire::v1;
 use jiff::Timestamp;
 
@@ -63,8 +64,36 @@ fn reason(row: &RunRow) -> Option<Reason> {
     }
 }
 
+/// What is left of a quarantined sync, where the rest of it passed.
+pub(super) fn rest(row: &QuarantinedRow) -> Option<v1::RestOfSync> {
+    let rest = row.rest?;
+    Some(v1::RestOfSync {
+        left_by: rest.left_by.as_str().into(),
+        released: Some(counts(rest.released)),
+        left: Some(counts(row.counts)),
+    })
+}
+
+/// What a first person asked for, as long as it means something.
+pub(super) fn asked(row: Option<&RequestRow>, now: Timestamp) -> Option<v1::ReleaseAsked> {
+    let row = row.filter(|row| now < row.expires_at)?;
+    let selection: Option<Selection> = serde_json::from_str(&row.selection_json).ok();
+    Some(v1::ReleaseAsked {
+        by: row.by.clone(),
+        reason: row.reason.clone(),
+        selection: selection.map(|selection| selection.to_string()).unwrap_or_default(),
+        at: row.at.as_microsecond(),
+        expires_at: row.expires_at.as_microsecond(),
+        evidence: row.evidence.0,
+    })
+}
+
 /// A quarantined sync for the wire.
-pub(super) fn quarantined(row: &QuarantinedRow) -> v1::QuarantinedSync {
+pub(super) fn quarantined(
+    row: &QuarantinedRow,
+    request: Option<&RequestRow>,
+    now: Timestamp,
+) -> v1::QuarantinedSync {
     v1::QuarantinedSync {
         connector: row.connector.to_string(),
         sync: row.sync.0,
@@ -74,6 +103,8 @@ pub(super) fn quarantined(row: &QuarantinedRow) -> v1::QuarantinedSync {
         findings: row.findings.iter().map(finding).collect(),
         changes: Some(counts(row.counts)),
         repeats: u32::try_from(row.repeats).unwrap_or(u32::MAX),
+        rest: rest(row),
+        asked: asked(request, now),
     }
 }
 

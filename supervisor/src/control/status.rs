@@ -8,7 +8,7 @@ use tonic::Status;
 
 use super::Service;
 use super::problem::Refusal;
-use super::render::micros;
+use super::render::{self, micros};
 use crate::host::Handle;
 use crate::outbox::SinkView;
 
@@ -147,6 +147,8 @@ fn ranked_status(
         quarantined_digest: quarantined.map(|row| row.digest.clone()).unwrap_or_default(),
         reason: view.reason().to_owned(),
         reread_at: micros(view.reread_at(&facts)),
+        rest: quarantined.and_then(render::rest),
+        asked: render::asked(facts.asked.as_ref(), now),
     };
     (trusted.trust, status)
 }

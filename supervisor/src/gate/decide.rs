@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use cordon_ledger::{Acceptance, QuarantinedRun, RejectedRun};
+use cordon_ledger::{Acceptance, ChangeCounts, LeftBy, QuarantinedRun, RejectedRun};
 use cordon_model::{Severity, SyncNumber};
 use cordon_store::{ReadError, Snapshot};
-use cordon_validate::{Candidate, History, Judged, Verdict, lookup};
+use cordon_validate::{Candidate, History, Judged, Verdict, holds_removals_alone, lookup};
 use jiff::Timestamp;
 
 use super::{Asking, Decision, Gate, GateError, changes_of, note, reread};
@@ -40,7 +40,7 @@ impl Gate<'_> {
         };
         let mut judged = judge(candidate.clone(), &history);
         note(&mut measured, "judge", began.elapsed());
-        if lookup::asks_the_source(judged.verdict())
+        if lookup::asks_the_source(judged.verdict(), counts.removed, &self.connector.policy)
             && let Some(last_good) = &last_good
         {
             let began = Instant::now();
@@ -49,6 +49,9 @@ impl Gate<'_> {
             judged = judge(candidate, &history);
         }
         (self.host.faults)("gate.judged");
+        // Asking the source takes its time, in which a release may come: what was judged against
+        // another last known good is then neither published nor held.
+        let _turn = self.host.turns.take(&self.connector.name).await;
         let verdict_json = serde_json::to_string(judged.verdict())?;
         let mut findings = judged.verdict().findings.clone();
         findings.extend(
@@ -78,7 +81,9 @@ impl Gate<'_> {
                 self.discard(sync).await;
                 Decision::Rejected
             }
-            Judged::Held(_) => {
+            Judged::Held(held) => {
+                self.still_current(sync, against).await?;
+                let verdict = held.into_verdict();
                 let run = QuarantinedRun {
                     connector: self.connector.name.clone(),
                     sync,
@@ -88,9 +93,11 @@ impl Gate<'_> {
                     verdict_json,
                     findings,
                     counts,
+                    left_by: self.left_by(&verdict, &history, counts),
                     measured,
                 };
                 self.quarantine(run).await?;
+                self.flow(&verdict).await?;
                 Decision::Quarantined
             }
         };
@@ -118,7 +125,33 @@ impl Gate<'_> {
         Ok(())
     }
 
-    async fn history(
+    /// Whether what waits is the rest of something: of what a person released, or of a sync of which
+    /// nothing but held removals is left.
+    fn left_by(
+        &self,
+        verdict: &Verdict,
+        history: &History,
+        counts: ChangeCounts,
+    ) -> Option<LeftBy> {
+        let nothing_flows = counts.total() == counts.removed;
+        if history.withheld > 0 {
+            return Some(LeftBy::Person);
+        }
+        let held = nothing_flows && holds_removals_alone(verdict, &self.connector.policy);
+        held.then_some(LeftBy::Policy)
+    }
+
+    /// A release may have come between; the sync is then compared with what it is no longer about.
+    async fn still_current(
+        &self,
+        sync: SyncNumber,
+        against: Option<SyncNumber>,
+    ) -> Result<(), GateError> {
+        let current = self.host.ledger.last_good(&self.connector.name).await?.map(|row| row.sync);
+        if current == against { Ok(()) } else { Err(GateError::Outrun(sync)) }
+    }
+
+    pub(super) async fn history(
         &self,
         content_digest: &str,
         candidate: &Candidate,
@@ -135,6 +168,8 @@ impl Gate<'_> {
             watermarks: known.watermarks,
             protected_removed: self.protected_removed(candidate, last_good).await?,
             quarantined: waiting.first().map(|row| row.sync),
+            withheld: self.withheld(candidate.sync, last_good, waiting.first()).await?,
+            held: 0,
             lookup: None,
             earlier: waiting.first().and_then(|row| {
                 let is_same =

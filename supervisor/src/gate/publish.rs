@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use cordon_ledger::{Acceptance, Commit, Committed};
 use cordon_model::{SyncNumber, Watermark};
-use cordon_store::Snapshot;
+use cordon_store::{Manifest, Snapshot};
 use cordon_validate::Accepted;
 use jiff::Timestamp;
 
@@ -56,8 +56,10 @@ impl Gate<'_> {
         let store = self.host.store.clone();
         tokio::task::spawn_blocking(move || store.publish(accepted)).await??;
         (self.host.faults)("gate.published");
-        if let Acceptance::Policy { measured, .. } = &mut acceptance {
-            note(measured, "publish", began.elapsed());
+        match &mut acceptance {
+            Acceptance::Policy { measured, .. } => note(measured, "publish", began.elapsed()),
+            Acceptance::Part(part) => note(&mut part.measured, "publish", began.elapsed()),
+            Acceptance::Release { .. } => {}
         }
         let commit = commit(staged, acceptance);
         let committed = self.host.ledger.commit(&commit, Timestamp::now()).await?;
@@ -93,6 +95,17 @@ impl Gate<'_> {
     }
 }
 
+/// How many records a snapshot removes, by label; labels that lose none are absent.
+pub(super) fn removed_by_label(manifest: &Manifest) -> BTreeMap<String, u64> {
+    let mut removed: BTreeMap<String, u64> = BTreeMap::new();
+    for (record_type, step) in manifest.delta.iter().flat_map(|delta| &delta.types) {
+        if step.removed > 0 {
+            *removed.entry(record_type.label().to_owned()).or_default() += step.removed;
+        }
+    }
+    removed
+}
+
 fn commit(staged: &Snapshot, acceptance: Acceptance) -> Commit {
     let manifest = &staged.manifest;
     let (census, delta) = (&manifest.census, manifest.delta.as_ref());
@@ -100,12 +113,7 @@ fn commit(staged: &Snapshot, acceptance: Acceptance) -> Commit {
     for (record_type, census) in &census.types {
         *label_counts.entry(record_type.label().to_owned()).or_default() += census.records;
     }
-    let mut removed_by_label: BTreeMap<String, u64> = BTreeMap::new();
-    for (record_type, step) in delta.iter().flat_map(|delta| &delta.types) {
-        if step.removed > 0 {
-            *removed_by_label.entry(record_type.label().to_owned()).or_default() += step.removed;
-        }
-    }
+    let removed_by_label = removed_by_label(manifest);
     let watermarks: BTreeMap<String, Watermark> = census
         .scopes
         .iter()

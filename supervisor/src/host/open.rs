@@ -110,6 +110,7 @@ pub(crate) async fn open(config: Config, faults: Hook, dev: bool) -> anyhow::Res
         tag,
         faults,
         dev,
+        turns: super::turns::Turns::default(),
         bell: Bell::new(),
         finished: broadcast::channel(limits::EVENTS_IN_FLIGHT).0,
         started_at: now,
@@ -132,6 +133,7 @@ impl Host {
         }
         self.verify_last_good().await?;
         self.withdraw_unknown().await?;
+        self.settle_waiting().await?;
         self.sweep().await?;
         let version = env!("CARGO_PKG_VERSION");
         let body = serde_json::json!({ "version": version, "interrupted": recovered.failed.len() });
@@ -222,6 +224,25 @@ impl Host {
     }
 }
 
+impl Host {
+    /// A crash around the publication of a part leaves two manifests of what waits; the ledger knows
+    /// which counts. One that is damaged waits on for a person, who cannot release it.
+    async fn settle_waiting(&self) -> anyhow::Result<()> {
+        for row in self.ledger.quarantined(None).await? {
+            let store = self.store.clone();
+            let (name, sync) = (row.connector.clone(), row.sync);
+            let settled = tokio::task::spawn_blocking(move || {
+                store.settle(&row.connector, row.sync, &row.digest)
+            });
+            if let Err(error) = settled.await? {
+                let error = crate::session::chain(&error);
+                tracing::error!(connector = %name, %sync, error, "what waits is not as it was");
+            }
+        }
+        Ok(())
+    }
+}
+
 /// What the ledger knows of a connector.
 pub(super) async fn facts(ledger: &Ledger, name: &ConnectorName) -> anyhow::Result<Facts> {
     let last_good = ledger.last_good(name).await?;
@@ -230,7 +251,8 @@ pub(super) async fn facts(ledger: &Ledger, name: &ConnectorName) -> anyhow::Resu
         None => None,
     };
     let quarantined = ledger.quarantined(Some(name)).await?.into_iter().next();
-    Ok(Facts { last_good, last_good_run, quarantined })
+    let asked = ledger.release_requests(Some(name)).await?.into_iter().next();
+    Ok(Facts { last_good, last_good_run, quarantined, asked })
 }
 
 /// When the sync began from which the schedule counts, given the newest runs, newest first.

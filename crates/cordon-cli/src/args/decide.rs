@@ -3,6 +3,7 @@
 use clap::Args;
 use clap_complete::ArgValueCandidates;
 
+use crate::args::Op;
 use crate::complete;
 use crate::units::DIGEST_CHARS_MIN;
 
@@ -29,10 +30,17 @@ The digest binds the release to what was reviewed: if the sync that waits is ano
 command exits 6 and nothing is released. On a terminal it asks for the connector's name; without
 one it needs --yes.
 
+With --only, --type or --select ('user:u7*') a part is released, and the rest goes on waiting under the same
+number with a new digest. A change is released when each of the three that is given takes it. A part
+must hang together: a grant needs its user and its entitlement.
+
+Where policy wants two people, the first command exits 5 and its word waits; the same command by
+another user releases.
+
 Examples:
   cordon diff hr-csv
   cordon release hr-csv 418 --digest b3:91fe04c2 --reason \"INC-4411: checked with HR\"
-  cordon release hr-csv 418 --digest b3:91fe04c2 --reason INC-4411 --yes -o json")]
+  cordon release hr-csv 418 --digest b3:91fe04c2 --reason INC-4411 --only added,changed --yes")]
 pub(crate) struct ReleaseArgs {
     /// The connector
     #[arg(value_name = "NAME", add = ArgValueCandidates::new(complete::quarantined))]
@@ -46,6 +54,15 @@ pub(crate) struct ReleaseArgs {
     /// Why, for the evidence
     #[arg(long, value_name = "TEXT", value_parser = parse_reason)]
     pub(crate) reason: String,
+    /// Only these changes
+    #[arg(long, value_name = "CHANGE", value_enum, value_delimiter = ',')]
+    pub(crate) only: Vec<Op>,
+    /// Only changes of records of these types, as user, group, entitlement, grant
+    #[arg(long = "type", value_name = "TYPE", value_delimiter = ',')]
+    pub(crate) kind: Vec<String>,
+    /// Only changes of records with such a key, as 'user:u7*'; may be given more than once
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) select: Vec<String>,
     /// Do not ask
     #[arg(long)]
     pub(crate) yes: bool,

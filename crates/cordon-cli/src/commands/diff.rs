@@ -16,6 +16,7 @@ use crate::output::json::{self, View, maybe};
 use crate::output::page::{Page, Tone};
 use crate::output::scene::Scene;
 use crate::output::table::Grid;
+use crate::output::words;
 use crate::output::{Format, Output};
 use crate::units;
 
@@ -224,19 +225,29 @@ fn foot(header: &v1::DiffHeader, seen: &Seen, scene: &Scene) -> Page {
     let digest = units::digest(&header.digest);
     let is_quarantined = header.outcome == "quarantined";
     if is_quarantined {
-        page.push(" Nothing has been sent downstream.");
+        let none_passed = header.rest.is_none();
+        let sent = if none_passed { "Nothing has" } else { "None of this has" };
+        page.push(&format!(" {sent} been sent downstream."));
     }
     page.push(&format!(" digest {digest}")).end();
     if is_quarantined {
         let (name, sync) = (&header.connector, header.sync);
+        let etc = scene.glyphs.pick("…", "...");
+        if let Some(rest) = &header.rest {
+            page.line(&format!("  {}", words::rest(name, sync, rest)));
+        }
+        if let Some(asked) = &header.asked {
+            let until = scene.clock(asked.expires_at);
+            page.line(&format!("  {}", words::asked(name, sync, asked, &until)));
+        }
         let worst = header.findings.iter().find(|finding| finding.severity == "quarantine");
         if let Some(finding) = worst {
             page.line(&format!("  explain  cordon explain {}", finding.code));
         }
-        let etc = scene.glyphs.pick("…", "...");
         page.line(&format!("  reject   cordon reject  {name} {sync} --retry --reason \"{etc}\""));
+        let people = if header.people > 1 { "   2 people" } else { "" };
         page.line(&format!(
-            "  release  cordon release {name} {sync} --digest {digest} --reason \"{etc}\""
+            "  release  cordon release {name} {sync} --digest {digest} --reason \"{etc}\"{people}"
         ));
     }
     page
@@ -290,6 +301,22 @@ mod tests {
     }
 
     #[test]
+    fn a_diff_of_what_is_left_says_what_passed_and_how_many_have_to_agree() {
+        let (rest, asked) = (Some(sample::rest()), Some(sample::asked()));
+        let header = v1::DiffHeader { rest, asked, people: 2, ..sample::diff_header() };
+        let seen = Seen { is_selection: true, limit: 0, changes: 1 };
+        insta::assert_snapshot!(foot(&header, &seen, &Scene::fixed()).plain(), @r#"
+
+        12 to add, 7,019 to remove, 40 to change. None of this has been sent downstream. digest b3:91fe04c2
+          ldap-corp 418: 52 changes passed, 7,019 removals are held
+          ldap-corp 418: operator-1 (uid 1000) asked to release added, modified ("INC-4411"); a second person has until 16:00:00
+          explain  cordon explain CRD-P203
+          reject   cordon reject  ldap-corp 418 --retry --reason "…"
+          release  cordon release ldap-corp 418 --digest b3:91fe04c2 --reason "…"   2 people
+        "#);
+    }
+
+    #[test]
     fn a_committed_diff_asks_for_no_decision() {
         let mut header = sample::diff_header();
         header.outcome = "committed".into();
@@ -310,7 +337,7 @@ mod tests {
     #[test]
     fn a_change_as_json_has_its_records_as_objects() {
         insta::assert_snapshot!(sample::json(&sample::changes()[1]), @r#"{"op":"modified","record_type":"resource.user","key":"u1044","before":{"ou":"NA","title":"SRE"},"after":{"ou":"NA","title":"Staff SRE"}}"#);
-        insta::assert_snapshot!(sample::json(&sample::diff_header()), @r#"{"connector":"ldap-corp","sync":418,"against":417,"digest":"91fe04c2aabbccdd00112233445566778899aabbccddeeff0011223344556677","outcome":"quarantined","findings":[{"code":"CRD-P203","severity":"quarantine","subject":"members","message":"read stopped at page 12 of 19","measured":null,"limit":null,"examples":[]},{"code":"CRD-D101","severity":"quarantine","subject":"user","message":"removed 7,019 of 18,204 (38.6 %)","measured":7019,"limit":50,"examples":["u1042","u1043"]},{"code":"CRD-F401","severity":"info","subject":"","message":"finished in 3m 12s","measured":null,"limit":null,"examples":[]}],"types":[{"label":"user","before":18204,"after":11197,"counts":{"added":12,"removed":7019,"modified":40},"carried":0},{"label":"grant","before":100,"after":100,"counts":{"added":0,"removed":0,"modified":0},"carried":25}],"total":{"added":12,"removed":7019,"modified":40},"groups":[{"op":"removed","record_type":"resource.user","attribute":"ou","value":"EMEA","changed":7007,"of_changed":7019,"of_group":7007,"at_least":false},{"op":"modified","record_type":"resource.user","attribute":"title","value":"","changed":19,"of_changed":40,"of_group":null,"at_least":true}]}"#);
+        insta::assert_snapshot!(sample::json(&sample::diff_header()), @r#"{"connector":"ldap-corp","sync":418,"against":417,"digest":"91fe04c2aabbccdd00112233445566778899aabbccddeeff0011223344556677","outcome":"quarantined","findings":[{"code":"CRD-P203","severity":"quarantine","subject":"members","message":"read stopped at page 12 of 19","measured":null,"limit":null,"examples":[]},{"code":"CRD-D101","severity":"quarantine","subject":"user","message":"removed 7,019 of 18,204 (38.6 %)","measured":7019,"limit":50,"examples":["u1042","u1043"]},{"code":"CRD-F401","severity":"info","subject":"","message":"finished in 3m 12s","measured":null,"limit":null,"examples":[]}],"types":[{"label":"user","before":18204,"after":11197,"counts":{"added":12,"removed":7019,"modified":40},"carried":0},{"label":"grant","before":100,"after":100,"counts":{"added":0,"removed":0,"modified":0},"carried":25}],"total":{"added":12,"removed":7019,"modified":40},"groups":[{"op":"removed","record_type":"resource.user","attribute":"ou","value":"EMEA","changed":7007,"of_changed":7019,"of_group":7007,"at_least":false},{"op":"modified","record_type":"resource.user","attribute":"title","value":"","changed":19,"of_changed":40,"of_group":null,"at_least":true}],"rest":null,"asked":null,"people":1}"#);
     }
 
     #[test]

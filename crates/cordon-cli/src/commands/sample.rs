@@ -216,6 +216,28 @@ pub(super) fn waiting() -> v1::QuarantinedSync {
         findings: findings(),
         changes: counts(12, 7_019, 40),
         repeats: 1,
+        rest: None,
+        asked: None,
+    }
+}
+
+/// What is left once joiners and changes passed.
+pub(super) fn rest() -> v1::RestOfSync {
+    v1::RestOfSync {
+        left_by: "policy".into(),
+        released: counts(12, 0, 40),
+        left: counts(0, 7_019, 0),
+    }
+}
+
+pub(super) fn asked() -> v1::ReleaseAsked {
+    v1::ReleaseAsked {
+        by: "operator-1 (uid 1000)".into(),
+        reason: "INC-4411".into(),
+        selection: "added, modified".into(),
+        at: ago(HOUR),
+        expires_at: ago(-7 * HOUR),
+        evidence: 48_220,
     }
 }
 
@@ -266,6 +288,9 @@ pub(super) fn diff_header() -> v1::DiffHeader {
                 at_least: true,
             },
         ],
+        rest: None,
+        asked: None,
+        people: 1,
     }
 }
 

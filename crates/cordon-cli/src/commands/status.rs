@@ -12,6 +12,7 @@ use crate::output::json::{View, list, maybe};
 use crate::output::page::{Page, Tone};
 use crate::output::scene::Scene;
 use crate::output::table::Grid;
+use crate::output::words;
 use crate::units;
 
 /// Trust words, worst first.
@@ -76,7 +77,7 @@ fn page(response: &v1::StatusResponse, scene: &Scene) -> Page {
         page.end();
         sinks(&mut page, &response.sinks, &scene);
     }
-    decisions(&mut page, &response.connectors);
+    decisions(&mut page, &response.connectors, &scene);
     page
 }
 
@@ -223,12 +224,22 @@ pub(super) fn waits_for_a_person(status: &v1::ConnectorStatus) -> bool {
     status.quarantined_sync != 0 && status.reread_at == 0
 }
 
-fn decisions(page: &mut Page, statuses: &[v1::ConnectorStatus]) {
+fn decisions(page: &mut Page, statuses: &[v1::ConnectorStatus], scene: &Scene) {
     let waiting: Vec<&str> =
         statuses.iter().filter(|it| waits_for_a_person(it)).map(|it| it.name.as_str()).collect();
     let Some(first) = waiting.first() else {
         return;
     };
+    for status in statuses {
+        let (name, sync) = (&status.name, status.quarantined_sync);
+        if let Some(rest) = &status.rest {
+            page.line(&format!("  {}", words::rest(name, sync, rest)));
+        }
+        if let Some(asked) = &status.asked {
+            let until = scene.clock(asked.expires_at);
+            page.line(&format!("  {}", words::asked(name, sync, asked, &until)));
+        }
+    }
     let verb = if waiting.len() == 1 { "decision waits" } else { "decisions wait" };
     page.push(&format!("  {} {verb}:  ", waiting.len()));
     page.styled(Tone::Strong, &format!("cordon diff {first}")).end();

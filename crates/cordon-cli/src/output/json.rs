@@ -78,7 +78,11 @@ view!(ConnectorStatus {
     quarantined_digest,
     reason,
     reread_at: moment,
+    rest: maybe,
+    asked: maybe,
 });
+view!(RestOfSync { left_by, released: maybe, left: maybe });
+view!(ReleaseAsked { by, reason, selection, at: moment, expires_at: moment, evidence });
 view!(ChangeCounts { added, removed, modified });
 view!(Pause { by, reason, since: moment, until: moment });
 view!(SyncProgress { sync, phase, records, done, total });
@@ -164,6 +168,9 @@ view!(DiffHeader {
     types: list,
     total: maybe,
     groups: list,
+    rest: maybe,
+    asked: maybe,
+    people,
 });
 view!(ChangeGroup { op, record_type, attribute, value, changed, of_changed, of_group, at_least });
 view!(TypeChange { label, before, after, counts: maybe, carried });
@@ -177,6 +184,8 @@ view!(QuarantinedSync {
     findings: list,
     changes: maybe,
     repeats,
+    rest: maybe,
+    asked: maybe,
 });
 view!(Event { seq, time: moment, connector, kind, actor, message, hash, body });
 view!(DoctorItem { name, state, detail, fix });

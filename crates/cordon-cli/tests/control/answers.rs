@@ -105,6 +105,7 @@ pub(crate) fn waiting() -> v1::QuarantinedSync {
         findings: vec![finding()],
         changes: Some(v1::ChangeCounts { added: 12, removed: 7_019, modified: 40 }),
         repeats: 0,
+        ..Default::default()
     }
 }
 
@@ -142,7 +143,7 @@ pub(crate) fn diff(changes: u64) -> Vec<v1::DiffPart> {
         findings: vec![finding()],
         types: Vec::new(),
         total: Some(v1::ChangeCounts { removed: changes, ..Default::default() }),
-        groups: Vec::new(),
+        ..Default::default()
     };
     let change = |number| v1::RecordChange {
         op: "removed".into(),

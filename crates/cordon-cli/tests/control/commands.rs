@@ -75,7 +75,7 @@ fn each_command_asks_for_what_its_words_mean() {
         ("quarantine", r#"QuarantineRequest { connector: "" }"#),
         (
             "release ldap-corp 418 --digest b3:91fe04c2 --reason x --yes",
-            r#"release ReleaseRequest { connector: "ldap-corp", sync: 418, digest: "91fe04c2", reason: "x" }"#,
+            r#"release ReleaseRequest { connector: "ldap-corp", sync: 418, digest: "91fe04c2", reason: "x", ops: [], types: [], keys: [] }"#,
         ),
         (
             "reject ldap-corp 418 --reason x --retry",

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use cordon_ledger::{
     Acceptance, ChangeCounts, Commit, CommitError, FAULT_POINTS, FailedRun, Ledger, RunOutcome,
-    WriteError,
+    Work, WriteError,
 };
 use cordon_model::SyncNumber;
 use futures::FutureExt;
@@ -241,7 +241,11 @@ async fn a_release_without_a_reason_is_refused() {
     let host = Host::new().await;
     let (sync, _) = host.hold("hr", "suspicious", 1).await;
     let release = Commit {
-        acceptance: Acceptance::Release { by: "alice".to_owned(), reason: " ".to_owned() },
+        acceptance: Acceptance::Release {
+            by: "alice".to_owned(),
+            reason: " ".to_owned(),
+            asked_by: None,
+        },
         ..host.release("hr", sync, "suspicious").await
     };
     let error = host.try_commit(&release, 2).await.unwrap_err();
@@ -280,7 +284,7 @@ async fn a_run_left_running_is_failed_at_recovery_and_only_that() {
 async fn a_run_whose_end_could_not_be_written_is_ended_later_and_no_other_connectors_run() {
     let host = Host::new().await;
     let (left, other) = (host.begin("hr", 1).await, host.begin("ldap", 1).await);
-    let recovered = host.ledger.recover_connector(&name("hr"), at(2)).await.unwrap();
+    let recovered = host.ledger.recover_connector(&name("hr"), Work::Sync, at(2)).await.unwrap();
     assert_eq!(recovered.failed, [(name("hr"), left)]);
     let run = host.ledger.run(&name("hr"), left).await.unwrap().unwrap();
     let told = "its end could not be written down when it came";

@@ -111,6 +111,7 @@ impl Host {
             verdict_json: r#"{"outcome":"quarantined"}"#.to_owned(),
             findings: vec![finding()],
             counts: ChangeCounts { added: 0, modified: 0, removed: 40 },
+            left_by: None,
             measured: measured(),
         }
     }
@@ -122,6 +123,7 @@ impl Host {
             acceptance: Acceptance::Release {
                 by: "alice".to_owned(),
                 reason: "the source was emptied on purpose".to_owned(),
+                asked_by: None,
             },
             ..self.step(connector, sync, 40).await
         }

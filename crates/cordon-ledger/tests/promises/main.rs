@@ -9,5 +9,6 @@ mod evidence;
 mod host;
 mod keeping;
 mod opening;
+mod parts;
 mod quarantine;
 mod wanted;

@@ -3,7 +3,8 @@
 //! "Missing" means "unknown" for them. They keep their row, their scope's name and the sync that last
 //! confirmed them. They go into files of their own, with the columns that they had: whatever the
 //! connector announces today, a record that nobody spoke of stays as it was. A bitmap over the old
-//! rows holds what is carried, so that memory is a bit and a half a row.
+//! rows holds what is carried, so that memory is a bit and a half a row. A composed candidate carries
+//! all that was not selected, in the same way.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,12 +12,12 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch};
-use arrow_buffer::{BooleanBuffer, Buffer};
 use arrow_schema::DataType;
 use cordon_model::{RecordKind, SyncNumber};
 
 use crate::columns::TypeColumns;
 use crate::disk::PathError;
+use crate::finish::chosen::Chosen;
 use crate::finish::part::StagedPaths;
 use crate::finish::{Part, Reports, is_open};
 use crate::index::{IndexWriter, Located, Merged, Step, walk};
@@ -31,12 +32,19 @@ pub(super) fn carry(
     staging: &Staging,
     reports: &Reports,
     last_good: &Snapshot,
+    carry: Carried<'_>,
     parts: &mut Vec<Part>,
 ) -> Result<(), StageError> {
     let files = &last_good.manifest.files;
     let mut carried = Vec::new();
+    let mut first = 0;
     for files in files.chunk_by(|a, b| a.record_type == b.record_type) {
-        let chosen = choose(staging, reports, files, parts)?;
+        let of_chunk = match carry {
+            Carried::Unknown => Carried::Unknown,
+            Carried::AllBut(dropped) => Carried::AllBut(&dropped[first..first + files.len()]),
+        };
+        first += files.len();
+        let chosen = choose(staging, reports, files, of_chunk, parts)?;
         for group in groups(files, &chosen) {
             carried.push(carry_group(staging, &group, carried.len())?);
         }
@@ -46,50 +54,21 @@ pub(super) fn carry(
     Ok(())
 }
 
-/// Rows of one old file that are carried.
-#[derive(Debug)]
-struct Chosen {
-    words: Vec<u64>,
-    count: u64,
+/// What is carried of the records that a sync did not report.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Carried<'a> {
+    /// Those whose scope was not enumerated to its end.
+    Unknown,
+    /// All but these, by file of the last known good.
+    AllBut(&'a [Chosen]),
 }
 
-impl Chosen {
-    fn none(rows: u64) -> Self {
-        // A row's number has 32 bits, which the index's reader has checked against `rows`.
-        Self { words: vec![0; rows.min(1 << 32).div_ceil(64) as usize], count: 0 }
-    }
-
-    fn add(&mut self, row: u32) {
-        let word = &mut self.words[row as usize / 64];
-        self.count += u64::from(*word >> (row % 64) & 1 == 0);
-        *word |= 1 << (row % 64);
-    }
-
-    fn has(&self, row: u32) -> bool {
-        self.words[row as usize / 64] >> (row % 64) & 1 == 1
-    }
-
-    /// By word, how many rows are chosen before it.
-    fn ranks(&self) -> Vec<u32> {
-        let mut before = 0;
-        let ranks = self.words.iter().map(|word| {
-            let rank = before;
-            before += word.count_ones();
-            rank
-        });
-        ranks.collect()
-    }
-
-    fn mask(&self, rows: u64) -> BooleanBuffer {
-        BooleanBuffer::new(Buffer::from_vec(self.words.clone()), 0, rows as usize)
-    }
-}
-
-/// Marks what is missing from the candidate and belongs to a scope whose end nobody saw.
+/// Marks what is missing from the candidate and is carried.
 fn choose(
     staging: &Staging,
     reports: &Reports,
     files: &[FileEntry],
+    carry: Carried<'_>,
     parts: &[Part],
 ) -> Result<Vec<Chosen>, StageError> {
     let mut chosen: Vec<_> = files.iter().map(|file| Chosen::none(file.rows)).collect();
@@ -97,7 +76,7 @@ fn choose(
         .iter()
         .map(|file| file.scopes.iter().map(|scope| is_open(reports, scope)).collect())
         .collect();
-    if !open.iter().flatten().any(|open| *open) {
+    if matches!(carry, Carried::Unknown) && !open.iter().flatten().any(|open| *open) {
         return Ok(chosen);
     }
     let Some(record_type) = files.first().map(|file| &file.record_type) else { return Ok(chosen) };
@@ -108,10 +87,14 @@ fn choose(
     });
     let now = now.map(|part| part.index(&staging.store)).collect::<Result<_, _>>()?;
     walk(staging.store.merged(files)?, Merged::new(now)?, |step| {
-        if let Step::Removed(Located { file, entry }) = step
-            && open[file as usize][entry.scope() as usize]
-        {
-            chosen[file as usize].add(entry.row);
+        if let Step::Removed(Located { file, entry }) = step {
+            let carried = match carry {
+                Carried::Unknown => open[file as usize][entry.scope() as usize],
+                Carried::AllBut(dropped) => !dropped[file as usize].has(entry.row),
+            };
+            if carried {
+                chosen[file as usize].add(entry.row);
+            }
         }
         Ok::<_, StageError>(())
     })?;
@@ -129,7 +112,7 @@ fn groups<'a>(files: &'a [FileEntry], chosen: &'a [Chosen]) -> Vec<Group<'a>> {
         columns(a) == columns(b)
     };
     let mut groups: Vec<Group<'a>> = Vec::new();
-    for (file, chosen) in files.iter().zip(chosen).filter(|(_, chosen)| chosen.count > 0) {
+    for (file, chosen) in files.iter().zip(chosen).filter(|(_, chosen)| chosen.count() > 0) {
         match groups.iter_mut().find(|group| same(group[0].0, file)) {
             Some(group) => group.push((file, chosen)),
             None => groups.push(vec![(file, chosen)]),
@@ -141,7 +124,7 @@ fn groups<'a>(files: &'a [FileEntry], chosen: &'a [Chosen]) -> Vec<Group<'a>> {
 fn carry_group(staging: &Staging, group: &Group<'_>, number: usize) -> Result<Part, StageError> {
     // A whole file is carried as it is. Only alone: else files would add up from sync to sync.
     if let [(file, chosen)] = group.as_slice()
-        && chosen.count == file.rows
+        && chosen.count() == file.rows
     {
         return Ok(Part { entry: (*file).clone(), staged: None, reported: false });
     }
@@ -202,8 +185,8 @@ fn copy_rows(
         file.write(&rows)?;
         copied += rows.num_rows() as u64;
     }
-    if copied != chosen.count {
-        let damage = Damage::Rows { expected: chosen.count, found: copied };
+    if copied != chosen.count() {
+        let damage = Damage::Rows { expected: chosen.count(), found: copied };
         return Err(ReadError::damaged(data.path(), damage).into());
     }
     Ok(())
@@ -230,7 +213,7 @@ fn copy_index(
     let mut rows = 0;
     for (_, chosen) in group {
         first_rows.push(rows);
-        rows += chosen.count as u32;
+        rows += chosen.count() as u32;
     }
     let mut scopes: Vec<String> = Vec::new();
     let mut places: HashMap<(u32, u32), u32> = HashMap::new();
@@ -248,9 +231,7 @@ fn copy_index(
                 scopes.len() as u32 - 1
             })
         });
-        let (word, bit) = (entry.row as usize / 64, entry.row % 64);
-        let before = (chosen.words[word] & ((1 << bit) - 1)).count_ones();
-        let row = first_rows[file as usize] + ranks[file as usize][word] + before;
+        let row = first_rows[file as usize] + chosen.rank(&ranks[file as usize], entry.row);
         writer.push(&entry.moved(row, place))?;
     }
     let (file, entries) = writer.finish().map_err(|error: PathError| StageError::from(error))?;

@@ -48,16 +48,25 @@ pub(super) fn census(
 }
 
 pub(super) fn delta(reports: &Reports, before: &Manifest, parts: &[Part], step: &Stepped) -> Delta {
-    let mut types = step.types.clone();
+    let mut delta = between(|scope| reports.contains_key(scope), before, step);
     for part in parts.iter().filter(|part| !part.reported) {
-        if let Some(of) = types.get_mut(&part.entry.record_type) {
+        if let Some(of) = delta.types.get_mut(&part.entry.record_type) {
             of.carried += part.entry.records;
         }
     }
+    delta
+}
+
+/// The step from a snapshot to a candidate whose scopes reported long ago.
+pub(crate) fn delta_between(census: &Census, before: &Manifest, step: &Stepped) -> Delta {
+    between(|scope| census.scopes.contains_key(scope), before, step)
+}
+
+fn between(reported: impl Fn(&str) -> bool, before: &Manifest, step: &Stepped) -> Delta {
     let unreported = before.scopes.iter().filter(|state| !state.gone);
-    let unreported = unreported.filter(|state| !reports.contains_key(&state.name));
+    let unreported = unreported.filter(|state| !reported(&state.name));
     Delta {
-        types,
+        types: step.types.clone(),
         scopes: step.scopes.iter().map(|(name, delta)| (name.clone(), delta.clone())).collect(),
         privileged: step.privileged.clone(),
         unreported_scopes: unreported.map(|state| state.name.clone()).collect(),

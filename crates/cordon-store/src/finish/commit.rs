@@ -80,6 +80,12 @@ pub(super) fn commit(
         disk::sync_dir(shard)?;
     }
     disk::sync_dir(&layout.objects())?;
+    Ok(shelve(store, manifest)?)
+}
+
+/// Puts the manifest of a candidate whose files are durable on its shelf; returns its digest.
+pub(crate) fn shelve(store: &Store, manifest: &Manifest) -> Result<String, PathError> {
+    let layout = &store.shared.layout;
     let shelf = Shelf::Candidates;
     let folder = layout.connector(shelf, &manifest.connector);
     disk::make_dir(&folder)?;

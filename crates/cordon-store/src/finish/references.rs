@@ -23,81 +23,132 @@ pub(super) struct Collected {
     resources: Sorted<Target>,
 }
 
+/// References that end nowhere.
+pub(super) struct Dangling {
+    /// In the candidate.
+    pub(super) missed: Vec<Defect>,
+    /// Those of them that end beyond it: what they point at was left out.
+    pub(super) cut: Vec<Defect>,
+}
+
 /// What was missed, by the position of the type and of the column that points.
-type Missed = BTreeMap<(u16, u16), Misses>;
+type Missed = BTreeMap<(u16, u16), Both>;
+
+#[derive(Default)]
+struct Both {
+    missed: Misses,
+    cut: Misses,
+}
+
+impl Both {
+    fn note(&mut self, hash: u64, row: u32, ends: &mut Sides) -> Result<(), ReadError> {
+        self.missed.of += 1;
+        self.cut.of += 1;
+        if ends.here.has(hash)? {
+            return Ok(());
+        }
+        self.missed.add(row);
+        if ends.beyond.has(hash)? {
+            self.cut.add(row);
+        }
+        Ok(())
+    }
+}
 
 pub(super) fn dangling(
     staging: &Staging,
     targets: Collected,
     parts: &[Part],
-) -> Result<Vec<Defect>, StageError> {
-    let mut defects = Vec::new();
+    beyond: &[Part],
+) -> Result<Dangling, StageError> {
+    let store = &staging.store;
+    let mut found = Dangling { missed: Vec::new(), cut: Vec::new() };
     for part in parts.iter().filter(|part| part.reported) {
         if part.entry.record_type.kind == RecordKind::Grant {
-            defects.extend(principals(&staging.store, part, parts)?);
+            let both = principals(store, part, parts, beyond)?;
+            found.add(both, columns::PRINCIPAL, part)?;
         }
     }
     let mut missed = Missed::new();
-    look_up(&staging.store, targets.entitlements, parts, RecordKind::Entitlement, &mut missed)?;
-    look_up(&staging.store, targets.resources, parts, RecordKind::Resource, &mut missed)?;
-    for ((slot, column), misses) in missed {
-        if misses.count == 0 {
-            continue;
-        }
+    for (targets, kind) in
+        [(targets.entitlements, RecordKind::Entitlement), (targets.resources, RecordKind::Resource)]
+    {
+        let of_kind = |part: &&Part| part.entry.record_type.kind == kind;
+        let ends = Sides::new(store, parts, beyond, of_kind)?;
+        look_up(targets, ends, &mut missed)?;
+    }
+    for ((slot, column), both) in missed {
         let of = &staging.types[slot as usize];
         let part = parts.iter().find(|p| p.reported && p.entry.record_type == of.record_type);
         let part = part.expect("a type with references has rows");
-        let column = Some(of.columns[column as usize].name.clone());
-        defects.push(misses.into_defect(DefectKind::DanglingReference, column, part)?);
+        found.add(both, &of.columns[column as usize].name, part)?;
     }
-    Ok(defects)
+    Ok(found)
+}
+
+impl Dangling {
+    fn add(&mut self, both: Both, column: &str, part: &Part) -> Result<(), ReadError> {
+        for (misses, defects) in [(both.missed, &mut self.missed), (both.cut, &mut self.cut)] {
+            if misses.count > 0 {
+                let (kind, column) = (DefectKind::DanglingReference, Some(column.to_owned()));
+                defects.push(misses.into_defect(kind, column, part)?);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The principals of a type's grants that are no resources of that type.
-fn principals(store: &Store, grants: &Part, parts: &[Part]) -> Result<Option<Defect>, StageError> {
+fn principals(
+    store: &Store,
+    grants: &Part,
+    parts: &[Part],
+    beyond: &[Part],
+) -> Result<Both, StageError> {
     let name = grants.entry.record_type.name.clone();
     let resources = RecordType { kind: RecordKind::Resource, name };
-    let resources = parts.iter().filter(|part| part.entry.record_type == resources);
-    let mut resources = Ends::new(store, resources)?;
+    let of_type = |part: &&Part| part.entry.record_type == resources;
+    let mut ends = Sides::new(store, parts, beyond, of_type)?;
     let mut index = grants.index(store)?;
-    let mut misses = Misses::default();
+    let mut both = Both::default();
     let mut last = None;
     while let Some(entry) = index.next()? {
         if last == Some(entry.key.high) {
             continue;
         }
         last = Some(entry.key.high);
-        misses.of += 1;
-        if !resources.has(entry.key.high)? {
-            misses.add(entry.row);
-        }
+        both.note(entry.key.high, entry.row, &mut ends)?;
     }
-    if misses.count == 0 {
-        return Ok(None);
-    }
-    let column = Some(columns::PRINCIPAL.to_owned());
-    Ok(Some(misses.into_defect(DefectKind::DanglingReference, column, grants)?))
+    Ok(both)
 }
 
 fn look_up(
-    store: &Store,
     mut targets: Sorted<Target>,
-    parts: &[Part],
-    kind: RecordKind,
+    mut ends: Sides,
     missed: &mut Missed,
 ) -> Result<(), StageError> {
-    let Some(mut target) = targets.next()? else { return Ok(()) };
-    let mut ends = Ends::new(store, parts.iter().filter(|p| p.entry.record_type.kind == kind))?;
-    loop {
-        let misses = missed.entry((target.slot, target.column)).or_default();
-        misses.of += 1;
-        if !ends.has(target.hash)? {
-            misses.add(target.row);
-        }
-        match targets.next()? {
-            Some(next) => target = next,
-            None => return Ok(()),
-        }
+    while let Some(target) = targets.next()? {
+        let both = missed.entry((target.slot, target.column)).or_default();
+        both.note(target.hash, target.row, &mut ends)?;
+    }
+    Ok(())
+}
+
+/// Where references may end: in the candidate, and beyond it.
+struct Sides {
+    here: Ends,
+    beyond: Ends,
+}
+
+impl Sides {
+    fn new(
+        store: &Store,
+        parts: &[Part],
+        beyond: &[Part],
+        wanted: impl Fn(&&Part) -> bool,
+    ) -> Result<Self, ReadError> {
+        let here = Ends::new(store, parts.iter().filter(&wanted))?;
+        Ok(Self { here, beyond: Ends::new(store, beyond.iter().filter(&wanted))? })
     }
 }
 

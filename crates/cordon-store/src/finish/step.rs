@@ -17,16 +17,16 @@ use crate::store::Store;
 
 /// What the walk found.
 #[derive(Debug, Default)]
-pub(super) struct Stepped {
+pub(crate) struct Stepped {
     /// By kind and type, those of either side.
-    pub(super) types: BTreeMap<RecordType, TypeDelta>,
+    pub(crate) types: BTreeMap<RecordType, TypeDelta>,
     /// By scope name, those of either side.
-    pub(super) scopes: HashMap<String, ScopeDelta>,
+    pub(crate) scopes: HashMap<String, ScopeDelta>,
     /// Records of the candidate by scope name and type.
-    pub(super) held: HashMap<String, BTreeMap<RecordType, u64>>,
-    pub(super) contents: BTreeMap<RecordType, String>,
-    pub(super) privileged: PrivilegedDelta,
-    pub(super) privileged_now: PrivilegedCensus,
+    pub(crate) held: HashMap<String, BTreeMap<RecordType, u64>>,
+    pub(crate) contents: BTreeMap<RecordType, String>,
+    pub(crate) privileged: PrivilegedDelta,
+    pub(crate) privileged_now: PrivilegedCensus,
 }
 
 /// Key hashes are spread already; hashing them again would only cost time.
@@ -59,7 +59,7 @@ struct Sets {
     after: Privileged,
 }
 
-pub(super) fn step(
+pub(crate) fn step(
     store: &Store,
     last_good: Option<&Snapshot>,
     parts: &[Part],

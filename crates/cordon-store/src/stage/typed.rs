@@ -96,12 +96,47 @@ impl TypeStage {
         references: &mut References,
     ) -> Result<RecordBatch, StageError> {
         let records = batch.records();
+        let columns = self.place(batch)?;
+        let arrays = self.spare.attributes(columns, records);
+        self.take(arrays, records, scope, references)
+    }
+
+    /// Checks and hashes rows of a stored file anew; returns them for the file.
+    pub(crate) fn append_stored(
+        &mut self,
+        columns: &TypeColumns,
+        rows: &RecordBatch,
+        scope: &BatchScope,
+        references: &mut References,
+    ) -> Result<RecordBatch, StageError> {
+        let mut arrays = self.spare.attributes(Vec::new(), rows.num_rows());
+        for (column, array) in columns.iter().zip(rows.columns()) {
+            let (record_type, name) = (|| self.record_type.clone(), || column.name.clone());
+            let Some(position) = self.columns.position(&column.name) else {
+                let column = name();
+                return Err(StageError::UnknownColumn { record_type: record_type(), column });
+            };
+            let (expected, found) = (self.columns[position].value_type, column.value_type);
+            if found != expected {
+                let (record_type, column) = (record_type(), name());
+                return Err(StageError::WrongType { record_type, column, expected, found });
+            }
+            arrays[position] = array.clone();
+        }
+        self.take(arrays, rows.num_rows(), scope, references)
+    }
+
+    fn take(
+        &mut self,
+        mut arrays: Vec<ArrayRef>,
+        records: usize,
+        scope: &BatchScope,
+        references: &mut References,
+    ) -> Result<RecordBatch, StageError> {
         if (RECORDS_MAX - self.rows) as usize <= records {
             let record_type = self.record_type.clone();
             return Err(StageError::TooManyRecords { record_type, max: RECORDS_MAX });
         }
-        let columns = self.place(batch)?;
-        let mut arrays = self.spare.attributes(columns, records);
         self.check(&arrays, references)?;
         arrays.extend(self.spare.added(&scope.name, records));
         let rows = RecordBatch::try_new(self.schema.clone(), arrays)

@@ -7,13 +7,15 @@ use cordon_model::Severity;
 
 use super::Case;
 use super::findings::{Findings, Noticed};
-use crate::{FirstSync, Recover, codes};
+use crate::words::counted;
+use crate::{FirstSync, History, Recover, codes};
 
 pub(super) fn check(case: Case<'_>, findings: &mut Findings) {
     if case.last_good.is_none() {
         first_sync(case, findings);
     }
     recovery(case, findings);
+    withheld(case, findings);
 }
 
 fn wait(findings: &mut Findings, rule: &'static codes::Rule, message: String) {
@@ -48,4 +50,22 @@ fn recovery(case: Case<'_>, findings: &mut Findings) {
     };
     let message = format!("sync {quarantined} is in quarantine, and only a person ends it ({why})");
     wait(findings, &codes::RECOVERY_REVIEW, message);
+}
+
+/// However small it is, what a person left out of a release does not pass behind their back, and what
+/// is held was held for what the sync was before the rest of it passed.
+fn withheld(case: Case<'_>, findings: &mut Findings) {
+    let History { withheld, held, .. } = *case.history;
+    for (rule, count, message) in [
+        (&codes::WITHHELD, withheld, "that a person did not release"),
+        (&codes::HELD, held, "held while the rest of their sync passed"),
+    ] {
+        if count > 0 {
+            let what = if rule == &codes::HELD { "removal" } else { "change" };
+            let message = format!("{} {message}", counted(count, what));
+            findings.add(
+                Noticed::new(rule, Severity::Quarantine, "", message).measured(count, Some(0)),
+            );
+        }
+    }
 }

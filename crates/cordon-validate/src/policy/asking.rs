@@ -18,10 +18,22 @@ pub enum RemovalsVerified {
     Accept,
 }
 
+/// For which syncs the source is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LookUpWhen {
+    /// Those in which a loss is suspicious.
+    Suspicion,
+    /// All in which anything is missing, so that a single lost record is noticed.
+    Always,
+}
+
 /// How the source is asked for missing records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Lookups {
+    /// For which syncs.
+    pub when: LookUpWhen,
     /// Records asked for, at most: all that are missing where they are so few, else samples. None: the
     /// source is not asked.
     pub keys: u64,
@@ -38,7 +50,8 @@ impl Default for Lookups {
     fn default() -> Self {
         // Room for a sample of each of six types, which takes twenty seconds.
         let deadline = Duration::from_secs(60);
-        Self { keys: 2_000, confidence: Percent::whole(95), per_second: 100, deadline }
+        let when = LookUpWhen::Suspicion;
+        Self { when, keys: 2_000, confidence: Percent::whole(95), per_second: 100, deadline }
     }
 }
 
@@ -63,6 +76,9 @@ impl Default for Reread {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LookupsPatch {
+    /// See [`Lookups::when`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub when: Option<LookUpWhen>,
     /// See [`Lookups::keys`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keys: Option<u64>,
@@ -100,6 +116,7 @@ pub struct RereadPatch {
 impl Lookups {
     pub(super) fn overlaid(self, patch: &LookupsPatch) -> Self {
         Self {
+            when: patch.when.unwrap_or(self.when),
             keys: patch.keys.unwrap_or(self.keys),
             confidence: patch.confidence.unwrap_or(self.confidence),
             per_second: patch.per_second.unwrap_or(self.per_second),
@@ -111,8 +128,12 @@ impl Lookups {
         if self.keys == 0 || self.per_second == 0 {
             return "none is looked up".to_owned();
         }
+        let when = match self.when {
+            LookUpWhen::Suspicion => "on suspicion",
+            LookUpWhen::Always => "always",
+        };
         format!(
-            "up to {} looked up, {} a second, samples at {} confidence, within {}",
+            "{when} up to {} looked up, {} a second, samples at {} confidence, within {}",
             crate::words::count(self.keys),
             crate::words::count(self.per_second.into()),
             self.confidence,

@@ -10,6 +10,15 @@ impl Policy {
             line("first sync", self.first_sync_words()),
             line("recovery", self.recover_words()),
             line(
+                "suspicious removals",
+                if self.holds_removals_alone() {
+                    "removals wait, the rest passes"
+                } else {
+                    "the whole sync waits"
+                },
+            ),
+            line("release", self.release_words()),
+            line(
                 "incomplete scopes",
                 match self.on_incomplete {
                     OnIncomplete::CarryForward => "carried forward, the rest passes",
@@ -50,6 +59,18 @@ impl Policy {
         match self.first_sync {
             FirstSync::Trust if !self.high_risk() => "trusted when every scope is complete",
             FirstSync::Trust | FirstSync::Review => "waits for a person",
+        }
+    }
+
+    fn release_words(&self) -> String {
+        let who = if self.release.by.is_empty() {
+            "whoever may give orders".to_owned()
+        } else {
+            format!("members of {}", names(&self.release.by))
+        };
+        match self.release_people() {
+            1 => format!("by one person of {who}"),
+            people => format!("by {people} people of {who}, within {}", self.release.expires),
         }
     }
 

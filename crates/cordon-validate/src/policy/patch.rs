@@ -7,8 +7,8 @@ use cordon_model::TypeName;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    FirstSync, KeyGlob, Limit, Limits, LookupsPatch, OnIncomplete, Percent, Policy,
-    PrivilegedLimit, Recover, RemovalsVerified, RequiredAttribute, RereadPatch, Risk,
+    FirstSync, KeyGlob, Limit, Limits, LookupsPatch, OnIncomplete, OnSuspicion, Percent, Policy,
+    PrivilegedLimit, Recover, ReleasePatch, RemovalsVerified, RequiredAttribute, RereadPatch, Risk,
 };
 
 /// The `[guard]` of a host or of a connector. What is absent stays as it was.
@@ -24,6 +24,12 @@ pub struct PolicyPatch {
     /// `auto` or `review`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recover: Option<Recover>,
+    /// `quarantine` or `hold-removals`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_suspicion: Option<OnSuspicion>,
+    /// `release = { people = 2, expires = "8h", by = ["iam-approvers"] }`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub release: Option<ReleasePatch>,
     /// `low`, `medium`, `high` or `critical`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub risk: Option<Risk>,
@@ -158,6 +164,10 @@ impl Policy {
         self.first_sync = patch.first_sync.unwrap_or(self.first_sync);
         self.on_incomplete = patch.on_incomplete.unwrap_or(self.on_incomplete);
         self.recover = patch.recover.unwrap_or(self.recover);
+        self.on_suspicion = patch.on_suspicion.unwrap_or(self.on_suspicion);
+        if let Some(patch) = &patch.release {
+            self.release = self.release.overlaid(patch);
+        }
         self.risk = patch.risk.unwrap_or(self.risk);
         let limits = [
             (&mut self.removed, &patch.removed),

@@ -22,6 +22,8 @@ fn safe_defaults_hold_without_configuration() {
     risk: medium
     first sync: trusted when every scope is complete
     recovery: a clean sync ends a quarantine
+    suspicious removals: the whole sync waits
+    release: by one person of whoever may give orders
     incomplete scopes: carried forward, the rest passes
     removed: quarantine beyond 10 % and more than 5
     added: any number
@@ -30,7 +32,7 @@ fn safe_defaults_hold_without_configuration() {
     removed in 24 hours: quarantine beyond 20 %
     privileged grants: quarantine beyond 3, or 5 %, at once
     dangling references: quarantine beyond 1 %
-    missing records: up to 2,000 looked up, 100 a second, samples at 95 % confidence, within 1m
+    missing records: on suspicion up to 2,000 looked up, 100 a second, samples at 95 % confidence, within 1m
     removals confirmed: wait for a person, who is told so
     suspicious syncs: read once more after 2m
     required: none
@@ -44,6 +46,8 @@ fn every_line_of_a_guard_counts() {
         first_sync = "review"
         on_incomplete = "quarantine"
         recover = "review"
+        on_suspicion = "hold-removals"
+        release = { people = 2, expires = "4h", by = ["iam-approvers", "iam-leads"] }
         risk = "low"
         removed.default = { percent = 8.5 }
         removed.user = { percent = 2, count = 25, floor = 3 }
@@ -54,7 +58,7 @@ fn every_line_of_a_guard_counts() {
         removed_24h_percent = 12.25
         privileged = { count = 1, percent = 2 }
         dangling_percent = 0
-        lookup = { keys = 500, confidence = 99, per_second = 10, deadline = "30s" }
+        lookup = { when = "always", keys = 500, confidence = 99, per_second = 10, deadline = "30s" }
         removals_verified = "accept"
         reread = { after = "45s", times = 2 }
         schema.required = ["user.mail", "user.status"]
@@ -64,6 +68,8 @@ fn every_line_of_a_guard_counts() {
     risk: low
     first sync: waits for a person
     recovery: a person ends a quarantine
+    suspicious removals: removals wait, the rest passes
+    release: by 2 people of members of iam-approvers, iam-leads, within 4h
     incomplete scopes: quarantine
     removed: quarantine beyond 8.5 % and more than 5
     removed grant: quarantine beyond 5,000, or 8.5 % and more than 5
@@ -76,7 +82,7 @@ fn every_line_of_a_guard_counts() {
     removed in 24 hours: quarantine beyond 12.25 %
     privileged grants: quarantine beyond 1, or 2 %, at once
     dangling references: quarantine beyond 0 %
-    missing records: up to 500 looked up, 10 a second, samples at 99 % confidence, within 30s
+    missing records: always up to 500 looked up, 10 a second, samples at 99 % confidence, within 30s
     removals confirmed: pass
     suspicious syncs: read up to 2 times more, each after 45s
     required: user.mail, user.status
@@ -115,6 +121,24 @@ fn a_guard_says_from_which_age_on_data_is_stale() {
 }
 
 #[test]
+fn two_people_release_at_critical_risk_unless_the_policy_says_otherwise() {
+    let people = |guard: &str| overlaid(&[guard]).release_people();
+    assert_eq!([people(""), people("risk = \"high\""), people("risk = \"critical\"")], [1, 1, 2]);
+    assert_eq!(people("risk = \"critical\"\nrelease.people = 1"), 1);
+    assert_eq!(people("release.people = 2"), 2);
+    let groups = overlaid(&["release.by = [\"a\", \"b\"]", "release.by = [\"c\"]"]).release.by;
+    assert_eq!(groups.iter().map(|group| group.as_str()).collect::<Vec<_>>(), ["c"]);
+}
+
+#[test]
+fn removals_wait_alone_only_where_little_is_at_stake() {
+    let alone = |guard: &str| overlaid(&[guard]).holds_removals_alone();
+    assert!(!alone(""));
+    assert!(alone("on_suspicion = \"hold-removals\""));
+    assert!(!alone("on_suspicion = \"hold-removals\"\nrisk = \"high\""));
+}
+
+#[test]
 fn an_empty_guard_changes_nothing() {
     assert_eq!(overlaid(&["", ""]), Policy::default());
 }
@@ -129,6 +153,14 @@ fn what_a_guard_does_not_know_is_refused_by_name() {
         ("schema.requred = []", "requred"),
         ("first_sync = \"maybe\"", "maybe"),
         ("risk = \"extreme\"", "extreme"),
+        ("on_suspicion = \"hold\"", "hold-removals"),
+        ("release = { persons = 2 }", "persons"),
+        ("release = { people = 3 }", "not 3"),
+        ("release = { people = 0 }", "not 0"),
+        ("release = { expires = \"0s\" }", "a second to 366 days"),
+        ("release = { expires = \"367d\" }", "366 days"),
+        ("release = { by = [\"iam approvers\"] }", "iam approvers"),
+        ("release = { by = [\"\"] }", "group"),
         ("schema.required = [\"mail\"]", "mail"),
         ("protected = [\"\"]", "protected"),
         ("dangling_percent = -1", "-1"),

@@ -1,7 +1,9 @@
 //! Releases: what a person must give, and what nobody can.
 
 use cordon_model::{Outcome, Severity, SyncNumber};
-use cordon_validate::{Accepted, Judged, Release, ReleaseError, Verdict, release};
+use cordon_validate::{
+    Accepted, Agreed, Judged, Policy, Release, ReleaseError, Selection, Verdict, agree, release,
+};
 
 use crate::scene::{Move, Scene, digest};
 
@@ -19,11 +21,18 @@ fn word(digest: &str) -> Release {
         reason: "INC-4411".to_owned(),
         digest: digest.to_owned(),
         at: "2026-03-02T04:00:00Z".parse().unwrap(),
+        selection: Selection::all(),
+        asked_by: None,
     }
 }
 
+/// One person is enough for the default policy.
+fn alone(release: Release) -> Agreed {
+    agree(&Policy::default(), &digest(), release, 1_000, None).unwrap()
+}
+
 fn try_release(digest: &str) -> Result<Accepted, ReleaseError> {
-    release(quarantined(), word(digest), CURRENT)
+    release(quarantined(), alone(word(digest)), CURRENT)
 }
 
 #[test]
@@ -68,10 +77,10 @@ fn what_was_reviewed_is_what_is_released() {
 fn a_release_needs_a_reason_and_a_name() {
     for blank in ["", " \n\t"] {
         let silent = Release { reason: blank.to_owned(), ..word(&digest()) };
-        let error = release(quarantined(), silent, CURRENT).unwrap_err();
+        let error = release(quarantined(), alone(silent), CURRENT).unwrap_err();
         assert_eq!(error.to_string(), "a release of sync 418 needs a reason");
         let nobody = Release { by: blank.to_owned(), ..word(&digest()) };
-        let error = release(quarantined(), nobody, CURRENT).unwrap_err();
+        let error = release(quarantined(), alone(nobody), CURRENT).unwrap_err();
         assert_eq!(error.to_string(), "a release of sync 418 needs a name");
     }
 }
@@ -83,7 +92,7 @@ fn a_verdict_against_an_older_snapshot_releases_nothing() {
         (Some(SyncNumber(419)), "sync 418 was judged against snapshot 417, but snapshot 419 is"),
         (None, "sync 418 was judged against snapshot 417, but no snapshot is"),
     ] {
-        let error = release(quarantined(), word(&digest()), current).unwrap_err();
+        let error = release(quarantined(), alone(word(&digest())), current).unwrap_err();
         assert_eq!(error.to_string(), format!("{text} current by now"));
     }
 }
@@ -91,8 +100,8 @@ fn a_verdict_against_an_older_snapshot_releases_nothing() {
 #[test]
 fn a_first_sync_is_released_only_while_nothing_is_current() {
     let verdict = Scene::first().verdict();
-    assert!(release(verdict.clone(), word(&digest()), None).is_ok());
-    let error = release(verdict, word(&digest()), CURRENT).unwrap_err();
+    assert!(release(verdict.clone(), alone(word(&digest())), None).is_ok());
+    let error = release(verdict, alone(word(&digest())), CURRENT).unwrap_err();
     assert!(matches!(error, ReleaseError::Outrun { .. }), "{error}");
 }
 
@@ -102,7 +111,7 @@ fn only_what_waits_for_a_person_can_be_released() {
     let mut broken = Scene::users(Move::removing(1_000, 500));
     broken.scope("users").report.declared = 7;
     for (verdict, outcome) in [(accepted, "accepted"), (broken.verdict(), "rejected")] {
-        let error = release(verdict, word(&digest()), CURRENT).unwrap_err();
+        let error = release(verdict, alone(word(&digest())), CURRENT).unwrap_err();
         assert_eq!(error.to_string(), format!("sync 418 is {outcome}, not quarantined"));
     }
 }
@@ -111,12 +120,12 @@ fn only_what_waits_for_a_person_can_be_released() {
 fn a_rejected_verdict_that_was_relabelled_is_not_released() {
     let mut verdict = quarantined();
     verdict.findings[0].severity = Severity::Reject;
-    let error = release(verdict, word(&digest()), CURRENT).unwrap_err();
+    let error = release(verdict, alone(word(&digest())), CURRENT).unwrap_err();
     assert!(matches!(error, ReleaseError::NotQuarantined { .. }), "{error}");
 
     let mut verdict = quarantined();
     verdict.outcome = Outcome::Rejected;
-    let error = release(verdict, word(&digest()), CURRENT).unwrap_err();
+    let error = release(verdict, alone(word(&digest())), CURRENT).unwrap_err();
     assert!(matches!(error, ReleaseError::NotQuarantined { .. }), "{error}");
 }
 

@@ -147,13 +147,20 @@ fn answers_to_another_question_confirm_nothing() {
 }
 
 #[test]
-fn the_source_is_asked_where_removals_hold_a_sync_back_and_only_there() {
-    assert!(asks_the_source(&loss().verdict()));
-    assert!(asks_the_source(&Scene::users(Move::removing(30, 30)).verdict()));
-    let passes = Scene::users(Move::removing(1_000, 3));
-    assert!(!asks_the_source(&passes.verdict()));
-    let other = Scene::users(Move::removing(1_000, 3)).column("mail", Some(1_000), None);
-    assert!(!asks_the_source(&other.verdict()));
+fn the_source_is_asked_where_a_loss_is_suspicious_and_only_there_unless_told() {
+    let asks = |scene: &Scene| {
+        let types = scene.candidate.delta.iter().flat_map(|delta| delta.types.values());
+        let removed = types.map(|step| step.removed).sum();
+        asks_the_source(&scene.verdict(), removed, &scene.policy)
+    };
+    assert!(asks(&loss()));
+    assert!(asks(&Scene::users(Move::removing(30, 30))));
+    let small = Scene::users(Move::removing(1_000, 3));
+    assert!(!asks(&small));
+    assert!(!asks(&small.clone().column("mail", Some(1_000), None)), "not for another reason");
+    let always = "lookup.when = \"always\"";
+    assert!(asks(&small.guard(always)));
+    assert!(!asks(&Scene::users(Move::removing(1_000, 0)).guard(always)), "nothing is missing");
 }
 
 proptest! {
