@@ -87,6 +87,18 @@ pub(crate) enum GateError {
     Lost(#[from] tokio::task::JoinError),
 }
 
+impl GateError {
+    /// Whether a release came between: nothing is wrong with the sync, and it is due again.
+    pub(crate) fn is_outrun(&self) -> bool {
+        matches!(
+            self,
+            Self::Outrun(_)
+                | Self::Publish(PublishError::Outrun { .. })
+                | Self::Commit(CommitError::Outrun { .. })
+        )
+    }
+}
+
 /// The gate of one connector.
 pub(crate) struct Gate<'a> {
     host: &'a Host,

@@ -26,7 +26,7 @@ use crate::limits;
 use crate::logs::Logs;
 use crate::outbox::{Outbox, SinkView};
 use crate::process;
-use crate::runner::{Command, Runner};
+use crate::runner::{Command, Inputs, Runner};
 use crate::session::{Crowd, Progress};
 use crate::starts::Starts;
 use crate::unit::Unit;
@@ -211,12 +211,14 @@ impl Host {
             flows: Arc::default(),
         });
         let (progress, shown) = watch::channel(None);
-        let runner = Runner::new(self.clone(), connector, orders, view, progress, last_start);
+        let facts = Arc::new(watch::channel(facts).0);
+        let inputs = Inputs { commands: orders, facts: facts.subscribe() };
+        let runner = Runner::new(self.clone(), connector, inputs, view, progress, last_start);
         let handle = Handle {
             commands,
             view: seen,
             progress: shown,
-            facts: Arc::new(watch::channel(facts).0),
+            facts,
             task: Arc::new(tokio::sync::Mutex::new(Some(tokio::spawn(runner.run())))),
         };
         let mut connectors = self.connectors.write().unwrap_or_else(PoisonError::into_inner);

@@ -90,6 +90,8 @@ pub(crate) const OUTBOX_POLL: Duration = Duration::from_secs(5);
 /// Records that a connector is asked for in one call. Keys have up to 2 KiB: such a request is far
 /// below the greatest message.
 pub(crate) const LOOKUP_KEYS: usize = 500;
+/// The same, of one that reads its whole source for each call. Still below the greatest message.
+pub(crate) const LOOKUP_KEYS_BY_READING: usize = 1_500;
 
 /// Changes that are looked through for what they have in common while somebody waits for a diff.
 pub(crate) const CONTRAST_CHANGES: u64 = 1_000_000;

@@ -116,6 +116,8 @@ pub(crate) struct Announced {
     pub(crate) protocol: u32,
     /// Whether it looks up single records.
     pub(crate) looks_up: bool,
+    /// Whether each lookup costs it a reading of the whole source.
+    pub(crate) looks_up_by_reading: bool,
     /// What it can report.
     pub(crate) schemas: Vec<RecordSchema>,
 }
@@ -304,6 +306,9 @@ impl Start<'_> {
             version: shorten(&described.version),
             protocol: PROTOCOL,
             looks_up: described.capabilities().any(|it| it == v1::Capability::Lookup),
+            looks_up_by_reading: described
+                .capabilities()
+                .any(|it| it == v1::Capability::LookupByReading),
             schemas: cordon_wire::describe::schemas_from_wire(&described.schemas)?,
         };
         let configuration = resolved.configuration.expose_secret().to_owned();

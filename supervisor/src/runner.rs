@@ -22,7 +22,7 @@ use crate::process::{Process, StartError};
 use crate::reason::{Class, Reason, death_in_words};
 use crate::session::{Progress, SessionError};
 use crate::unit::{self, Effect, Event, Failure, Hold, Phase, Trigger, Unit};
-use crate::view::View;
+use crate::view::{Facts, View};
 
 mod job;
 mod rescue;
@@ -48,11 +48,20 @@ pub(crate) enum Command {
     Shutdown,
 }
 
+/// What a task hears of the world.
+pub(crate) struct Inputs {
+    /// Orders.
+    pub(crate) commands: mpsc::Receiver<Command>,
+    /// What the ledger knows of its connector.
+    pub(crate) facts: watch::Receiver<Facts>,
+}
+
 /// A connector's task.
 pub(crate) struct Runner {
     host: Arc<Host>,
     connector: Arc<Connector>,
     commands: mpsc::Receiver<Command>,
+    facts: watch::Receiver<Facts>,
     view: watch::Sender<View>,
     progress: watch::Sender<Option<(SyncNumber, Progress)>>,
     epoch: Instant,
@@ -75,7 +84,7 @@ impl Runner {
     pub(crate) fn new(
         host: Arc<Host>,
         connector: Arc<Connector>,
-        commands: mpsc::Receiver<Command>,
+        inputs: Inputs,
         view: watch::Sender<View>,
         progress: watch::Sender<Option<(SyncNumber, Progress)>>,
         last_start: Option<Past>,
@@ -84,7 +93,8 @@ impl Runner {
         Self {
             host,
             connector,
-            commands,
+            commands: inputs.commands,
+            facts: inputs.facts,
             view,
             progress,
             epoch: Instant::now(),
@@ -132,6 +142,8 @@ impl Runner {
             () = after(pause_ends) => self.end_pause().await,
             () = after(due) => self.due(),
             () = after(reread) => self.reread_due(),
+            // What waits may have been decided: look again when it is to be read again.
+            () = change_of(&mut self.facts) => None,
             () = after(idle) => self.idle_too_long(),
         }
     }
@@ -441,6 +453,12 @@ async fn end_of(job: &mut Option<Job>) -> Done {
     match job {
         Some(job) => job.await,
         None => std::future::pending().await,
+    }
+}
+
+async fn change_of(facts: &mut watch::Receiver<Facts>) {
+    if facts.changed().await.is_err() {
+        std::future::pending().await
     }
 }
 

@@ -250,6 +250,30 @@ fn a_part_of_a_first_sync_is_a_first_snapshot() {
     assert_eq!(believed_from(&host, "src").len(), 100 + 5 + 5 + 200);
 }
 
+#[test]
+fn a_release_while_a_sync_runs_outruns_it_and_it_runs_again() {
+    let host = waiting();
+    host.play("src", &reorganised(30, 6).and("page:1", "slow:20"));
+    host.cordon(&["sync", "src"]).done();
+    let syncing = std::time::Duration::from_secs(20);
+    cordon_testkit::wait_until("the sync runs", syncing, || {
+        host.status("src")["runtime"] == "syncing"
+    });
+    release(&host, &["--only", "added"]).done();
+    assert_eq!(last_good(&host, "src"), 4);
+    host.play("src", &reorganised(30, 6));
+    // It was compared with what was served before; what it brought is not held against that.
+    cordon_testkit::wait_until("it ran again", syncing, || {
+        quarantined(&host)["against"] == 4 && quarantined(&host)["sync"] == 5
+    });
+    assert_eq!(quarantined(&host)["changes"]["added"], 3);
+    let runs = host.cordon(&["runs", "src"]).done().items();
+    let outrun = runs.iter().find(|run| run["sync"] == 3).unwrap();
+    assert_eq!((&outrun["outcome"], &outrun["reason"]), (&"failed".into(), &"requested".into()));
+    delivered(&host);
+    assert_eq!(users(&host), (105, 5));
+}
+
 /// What a consumer believes after a partial release that nothing disturbed.
 fn undisturbed() -> BTreeMap<String, Value> {
     let host = waiting();

@@ -24,12 +24,13 @@ fn cut(percent: u32) -> Scenario {
     Scenario::with("sync-end", &format!("truncate:{percent}"))
 }
 
-/// Waits for the end of that sync.
+/// Waits for the end of that sync, with which reading again ends.
 #[track_caller]
 fn ended(host: &Host, sync: u64) -> Value {
     wait_for("the sync ends", SOON, || {
         let run = newest_run(host, "src");
-        (run["sync"] == sync && run["outcome"] != "running").then_some(run)
+        let is_over = run["sync"] == sync && run["outcome"] != "running";
+        (is_over && host.status("src")["reread_at"].is_null()).then_some(run)
     })
 }
 

@@ -218,6 +218,20 @@ fn of_many_missing_records_a_random_sample_is_asked_for() {
 }
 
 #[test]
+fn questions_go_out_no_faster_than_the_policy_says() {
+    let guard = json!({ "lookup": { "per_second": 40 } });
+    let host =
+        Host::setup().connector("src", Connector::faulty(&source()).set("guard", guard)).start();
+    host.sync("src").done();
+    host.play("src", &left());
+    host.sync("src").done();
+    let record = witnessed(&host);
+    assert_eq!(record["conclusion"], "gone");
+    // 40 users, 80 grants and 12 controls are four lots of forty at most, a second apart.
+    assert!(record["took_ms"].as_u64().unwrap() >= 3_000, "{record}");
+}
+
+#[test]
 fn a_pause_ends_the_questions_at_once() {
     let connector =
         Connector::faulty(&source()).set("guard", json!({ "lookup": { "deadline": "5m" } }));
@@ -250,7 +264,7 @@ fn a_file_that_lost_rows_is_read_again_and_confirms_what_it_says() {
     let export = folder.path().join("workers.csv");
     std::fs::write(&export, rows(50)).unwrap();
     let config = json!({ "path": export, "key": "id" });
-    let guard = json!({ "removals_verified": "accept" });
+    let guard = json!({ "removals_verified": "accept", "lookup": { "per_second": 1 } });
     let connector = Connector::program("connector-csv").config(config).set("guard", guard);
     let host = Host::setup().connector("hr", connector).start();
     assert_eq!(run_of(&host.sync("hr").done())["outcome"], "committed");
@@ -258,4 +272,8 @@ fn a_file_that_lost_rows_is_read_again_and_confirms_what_it_says() {
     let run = run_of(&host.sync("hr").done());
     assert_eq!(run["outcome"], "committed", "{run}");
     assert!(!findings(&run, "CRD-V201").is_empty());
+    // Whoever would follow `per_second` key by key would read the file once for each.
+    let events = host.cordon(&["events", "hr", "-n", "50"]).done().items();
+    let told = events.iter().find(|event| event["kind"] == "sync.looked-up").unwrap();
+    assert!(told["body"].as_str().unwrap().contains("\"calls\":1,"), "{told}");
 }

@@ -45,7 +45,7 @@ impl Connector for Hr {
             .reports(Group::schema())
             .reports(Entitlement::schema("group"))
             .reports(Grant::schema("user"))
-            .looks_up()
+            .looks_up_by_reading()
     }
 
     async fn open(config: Config) -> Result<Self, Error> {

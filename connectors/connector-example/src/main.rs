@@ -67,7 +67,7 @@ impl Connector for Example {
             .reports(Group::schema())
             .reports(Entitlement::schema("group"))
             .reports(Grant::schema("user"))
-            .looks_up()
+            .looks_up_by_reading()
     }
 
     async fn open(config: Config) -> Result<Self, Error> {
@@ -112,7 +112,8 @@ impl Connector for Example {
         teams.complete().await
     }
 
-    // A source that can be asked for one record is asked here; a file is read again.
+    // A source that can be asked for one record is asked here, and the description says `looks_up`; a
+    // file is read again.
     async fn lookup(&self, keys: &[RecordKey]) -> Result<Vec<Presence>, Error> {
         cordon_sdk::look_up_by_reading(self, keys).await
     }

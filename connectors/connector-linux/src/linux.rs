@@ -66,7 +66,7 @@ impl Connector for Linux {
             )
             .reports(Grant::schema("user"))
             .reports(Grant::schema("group"))
-            .looks_up()
+            .looks_up_by_reading()
     }
 
     async fn open(config: Config) -> Result<Self, Error> {

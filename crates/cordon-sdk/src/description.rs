@@ -17,13 +17,28 @@ pub struct Description {
     name: String,
     version: String,
     schemas: Vec<Schema>,
-    lookup: bool,
+    lookup: Lookup,
+}
+
+/// Whether single records can be looked up, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lookup {
+    Never,
+    /// Each by itself.
+    Single,
+    /// By reading the whole source.
+    Reading,
 }
 
 impl Description {
     /// A connector of that name (`linux`) and version (`env!("CARGO_PKG_VERSION")`).
     pub fn new(name: &str, version: &str) -> Self {
-        Self { name: name.to_owned(), version: version.to_owned(), schemas: vec![], lookup: false }
+        Self {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            schemas: vec![],
+            lookup: Lookup::Never,
+        }
     }
 
     /// Says that records of this schema may be reported.
@@ -34,7 +49,14 @@ impl Description {
 
     /// Says that single records can be looked up.
     pub fn looks_up(mut self) -> Self {
-        self.lookup = true;
+        self.lookup = Lookup::Single;
+        self
+    }
+
+    /// Says that records can be looked up, by [reading](crate::look_up_by_reading) the whole source:
+    /// the supervisor then asks few large questions.
+    pub fn looks_up_by_reading(mut self) -> Self {
+        self.lookup = Lookup::Reading;
         self
     }
 
@@ -49,7 +71,7 @@ impl Description {
     }
 
     pub(crate) fn can_look_up(&self) -> bool {
-        self.lookup
+        self.lookup != Lookup::Never
     }
 
     /// Checks every name and makes the schemas of the model.
@@ -76,7 +98,13 @@ impl Description {
         schemas: &[RecordSchema],
         configuration_schema: String,
     ) -> v1::DescribeResponse {
-        let capabilities = if self.lookup { vec![v1::Capability::Lookup.into()] } else { vec![] };
+        let capabilities = match self.lookup {
+            Lookup::Never => vec![],
+            Lookup::Single => vec![v1::Capability::Lookup.into()],
+            Lookup::Reading => {
+                vec![v1::Capability::Lookup.into(), v1::Capability::LookupByReading.into()]
+            }
+        };
         v1::DescribeResponse {
             name: self.name.clone(),
             version: self.version.clone(),

@@ -1,7 +1,7 @@
 //! Measures staging, diff and delivery order on records made up on the way.
 //!
-//! `stage_bench [GRANTS] [FOLDER]`: one first sync, one with one percent of other grants, and all
-//! changes between them. The time to make up records is not counted.
+//! `stage_bench [GRANTS] [FOLDER]`: one first sync, one with one percent of other grants, all changes
+//! between them, and a part of them. The time to make up records is not counted.
 
 #![allow(clippy::print_stdout)]
 
@@ -13,6 +13,7 @@ use cordon_model::{
     ScopeReport, SyncNumber, Values, Watermark,
 };
 use cordon_store::{Provenance, Snapshot, StageSpec, Staged, Store};
+use cordon_validate::Selection;
 use jiff::Timestamp;
 
 const BATCH: u64 = 4096;
@@ -35,6 +36,35 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let changes = store.changes(Some(&first), &second, 0)?.count();
     println!("diff {counted:.2?} {counts:?}");
     println!("changes {changes} in {:.2?}; peak {} MiB", began.elapsed(), peak_mib());
+    part(&store, &connector, &first, &second)
+}
+
+/// Composes the additions to a part, and compares what is left with it.
+fn part(
+    store: &Store,
+    connector: &ConnectorName,
+    first: &Snapshot,
+    second: &Snapshot,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let began = Instant::now();
+    let selection = Selection::without_removals();
+    let composed = store.compose(SyncNumber(3), Some(first), second, &selection)?;
+    let composing = began.elapsed();
+    let part = store.candidate(connector, SyncNumber(3))?;
+    let began = Instant::now();
+    let rest = store.rebase(second, &part)?;
+    let rebasing = began.elapsed();
+    let rest = store.settle(connector, SyncNumber(2), &rest.candidate.digest)?;
+    let began = Instant::now();
+    let repeated = store.repeated(&part, &rest, &rest)?;
+    println!(
+        "part of {} in {composing:.2?}, rest of {} in {rebasing:.2?}, {repeated} repeated in {:.2?}; \
+         peak {} MiB",
+        composed.selected.total(),
+        composed.left.total(),
+        began.elapsed(),
+        peak_mib()
+    );
     Ok(())
 }
 

@@ -63,7 +63,8 @@ pub fn flow(
             || delta.scopes.values().any(|step| step.removed > 0)
     });
     // What is held goes on waiting, so nothing ends a quarantine here.
-    let history = History { quarantined: None, withheld: 0, held: 0, ..history.clone() };
+    let history =
+        History { quarantined: None, withheld: 0, held: 0, earlier: None, ..history.clone() };
     match judge(Some(last_good), part, &history, policy) {
         Judged::Accepted(accepted) if policy.holds_removals_alone() && !removes => Ok(accepted),
         Judged::Accepted(accepted) => Err(accepted.verdict().clone()),

@@ -84,11 +84,18 @@ impl Waiting<'_> {
     }
 }
 
+/// Whether a finding says what became of reading again; it stays true of what is left of a sync.
+pub fn is_of_reading(finding: &Finding) -> bool {
+    let rules = [&codes::SAME_AGAIN, &codes::DIFFERED, &codes::NEVER_TWICE];
+    rules.iter().any(|rule| rule.code == finding.code)
+}
+
 fn is_for_a_person(finding: &Finding) -> bool {
     let rules = [
         &codes::FIRST_SYNC_EMPTY,
         &codes::FIRST_SYNC_REVIEW,
         &codes::RECOVERY_REVIEW,
+        &codes::WITHHELD,
         &codes::NEVER_TWICE,
     ];
     rules.iter().any(|rule| rule.code == finding.code)

@@ -87,8 +87,9 @@ impl Place {
         let image = Image::prepare(&folder)?;
         let payload = folder.join("payload.tar");
         let programs = target.join(build.folder());
-        // This very program is what runs the cases in the guest.
-        let own_program = std::env::current_exe().context("cannot find this program")?;
+        // This very program is what runs the cases in the guest. The build above may have put another
+        // in its place; the link leads to the one that runs.
+        let own_program = PathBuf::from("/proc/self/exe");
         pack(
             &payload,
             &[

@@ -18,7 +18,6 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{Gate, GateError};
-use crate::limits::LOOKUP_KEYS;
 use crate::process::Process;
 use crate::session::Progress;
 
@@ -180,6 +179,7 @@ impl Gate<'_> {
             "confidence": lookup.confidence,
             "conclusion": conclusion(lookup),
             "trouble": lookup.trouble,
+            "calls": round.calls,
             "keys_digest": keys.finalize().to_hex().to_string(),
             "types": types.collect::<Vec<_>>(),
             "took_ms": u64::try_from(took.as_millis()).unwrap_or(u64::MAX),

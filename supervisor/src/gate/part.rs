@@ -7,6 +7,7 @@
 use cordon_ledger::{Acceptance, LeftBy, Part, QuarantinedRow, Remaining, TRIGGER_RELEASE, Work};
 use cordon_model::{Severity, SyncNumber};
 use cordon_store::{ChangeCounts, Composed, Snapshot, Staged};
+use cordon_validate::reading::is_of_reading;
 use cordon_validate::{Accepted, Agreed, History, Selection, Verdict, holds_removals_alone};
 use jiff::Timestamp;
 
@@ -119,7 +120,7 @@ impl Gate<'_> {
         let left = disk.composed.left;
         let remaining = match left.total() {
             0 => None,
-            _ => Some(self.remaining(&disk, left_by).await?),
+            _ => Some(self.remaining(waiting, &disk, left_by).await?),
         };
         (self.host.faults)("part.judged");
         measured.records = disk.composed.selected.total();
@@ -185,7 +186,7 @@ impl Gate<'_> {
                 let current =
                     self.host.ledger.last_good(&self.connector.name).await?.map(|row| row.sync);
                 // Whoever releases it has seen what waits: only the part itself is in question.
-                let history = History { quarantined: None, withheld: 0, ..history };
+                let history = History { quarantined: None, withheld: 0, earlier: None, ..history };
                 let judged = cordon_validate::judge(census, candidate, &history, policy);
                 Ok(cordon_validate::release_part(&whole, judged, agreed, current)?)
             }
@@ -203,13 +204,18 @@ impl Gate<'_> {
 
     /// What goes on waiting, compared with the part and judged as if the part were the last known
     /// good already.
-    async fn remaining(&self, disk: &OnDisk, left_by: LeftBy) -> Result<Remaining, GateError> {
+    async fn remaining(
+        &self,
+        waiting: &QuarantinedRow,
+        disk: &OnDisk,
+        left_by: LeftBy,
+    ) -> Result<Remaining, GateError> {
         let (store, whole, part) = (self.host.store.clone(), disk.whole.clone(), disk.part.clone());
         let rebased = tokio::task::spawn_blocking(move || store.rebase(&whole, &part)).await??;
         (self.host.faults)("part.rebased");
         let Staged { candidate, content_digest, .. } = rebased;
         let mut history = self.history(&content_digest, &candidate, Some(&disk.part)).await?;
-        history.quarantined = None;
+        (history.quarantined, history.earlier) = (None, None);
         let counts = changes_of(&candidate.census, candidate.delta.as_ref());
         match left_by {
             LeftBy::Person => history.withheld = counts.total(),
@@ -230,13 +236,11 @@ impl Gate<'_> {
             let why = verdict.worst().map(|finding| finding.message.clone()).unwrap_or_default();
             return Err(GateError::Doubtful(format!("what would be left is invalid: {why}")));
         }
-        Ok(Remaining {
-            digest,
-            verdict_json: serde_json::to_string(&verdict)?,
-            findings: verdict.findings,
-            counts,
-            left_by,
-        })
+        let verdict_json = serde_json::to_string(&verdict)?;
+        let mut findings = verdict.findings;
+        // How often the source was read again is not forgotten: else it would be for ever.
+        findings.extend(waiting.findings.iter().filter(|finding| is_of_reading(finding)).cloned());
+        Ok(Remaining { digest, verdict_json, findings, counts, left_by })
     }
 
     async fn settle(&self, sync: SyncNumber, digest: String) -> Result<Snapshot, GateError> {

@@ -71,6 +71,7 @@ impl Fault {
         let reason = match self {
             Self::Start(error) => error.into(),
             Self::Session(error) => error.into(),
+            Self::Gate(error) if error.is_outrun() => Reason::Requested,
             Self::Gate(_) => Reason::Host,
             Self::CalledOff => Reason::Requested,
         };

@@ -42,7 +42,7 @@ impl Runner {
 
     /// When a suspicious source is to be read again.
     fn reread_at(&self) -> Option<Timestamp> {
-        let facts = self.host.connector(&self.connector.name)?.facts();
+        let facts = self.facts.borrow();
         reread::due_at(facts.quarantined.as_ref()?, &self.connector.policy)
     }
 

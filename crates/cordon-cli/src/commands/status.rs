@@ -225,11 +225,6 @@ pub(super) fn waits_for_a_person(status: &v1::ConnectorStatus) -> bool {
 }
 
 fn decisions(page: &mut Page, statuses: &[v1::ConnectorStatus], scene: &Scene) {
-    let waiting: Vec<&str> =
-        statuses.iter().filter(|it| waits_for_a_person(it)).map(|it| it.name.as_str()).collect();
-    let Some(first) = waiting.first() else {
-        return;
-    };
     for status in statuses {
         let (name, sync) = (&status.name, status.quarantined_sync);
         if let Some(rest) = &status.rest {
@@ -240,6 +235,11 @@ fn decisions(page: &mut Page, statuses: &[v1::ConnectorStatus], scene: &Scene) {
             page.line(&format!("  {}", words::asked(name, sync, asked, &until)));
         }
     }
+    let waiting: Vec<&str> =
+        statuses.iter().filter(|it| waits_for_a_person(it)).map(|it| it.name.as_str()).collect();
+    let Some(first) = waiting.first() else {
+        return;
+    };
     let verb = if waiting.len() == 1 { "decision waits" } else { "decisions wait" };
     page.push(&format!("  {} {verb}:  ", waiting.len()));
     page.styled(Tone::Strong, &format!("cordon diff {first}")).end();

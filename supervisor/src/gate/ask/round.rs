@@ -7,7 +7,8 @@ use std::time::Duration;
 use cordon_model::SyncNumber;
 use cordon_wire::v1;
 
-use super::{Asking, LOOKUP_KEYS, Question};
+use super::{Asking, Question};
+use crate::limits::{LOOKUP_KEYS, LOOKUP_KEYS_BY_READING};
 use crate::session::{Progress, Violation};
 
 /// The least that a source is left alone that asks for patience and does not say how long.
@@ -48,11 +49,13 @@ pub(super) struct Round<'a> {
     per_second: u32,
     /// One a question; none where it was not answered.
     pub(super) answers: Vec<Option<v1::Presence>>,
+    /// Calls that were made.
+    pub(super) calls: u64,
 }
 
 impl<'a> Round<'a> {
     pub(super) fn new(sync: SyncNumber, questions: &'a [Question], per_second: u32) -> Self {
-        Self { sync, questions, per_second, answers: vec![None; questions.len()] }
+        Self { sync, questions, per_second, answers: vec![None; questions.len()], calls: 0 }
     }
 
     /// Asks; gives why not everything was answered.
@@ -66,13 +69,24 @@ impl<'a> Round<'a> {
     }
 
     async fn ask(&mut self, asking: &Asking<'_>) -> Result<(), Trouble> {
-        let lot = LOOKUP_KEYS.min(self.per_second as usize).max(1);
+        // One that reads its whole source each time is spared by few calls, others by few keys.
+        let by_reading = asking.process.announced.looks_up_by_reading;
+        let lot = if by_reading {
+            LOOKUP_KEYS_BY_READING
+        } else {
+            LOOKUP_KEYS.min(self.per_second as usize).max(1)
+        };
+        let pause = if by_reading {
+            Duration::from_secs(1)
+        } else {
+            Duration::from_secs(1) * lot as u32 / self.per_second
+        };
         let mut client = asking.process.client();
         let mut done = 0;
         for (questions, answers) in self.questions.chunks(lot).zip(self.answers.chunks_mut(lot)) {
             if done > 0 {
                 // What the lot before was allowed to take.
-                tokio::time::sleep(Duration::from_secs(1) * lot as u32 / self.per_second).await;
+                tokio::time::sleep(pause).await;
             }
             let progress = Progress {
                 phase: "verifying".to_owned(),
@@ -83,6 +97,7 @@ impl<'a> Round<'a> {
             asking.progress.send_replace(Some((self.sync, progress)));
             let keys: Vec<_> = questions.iter().map(|question| question.key.clone()).collect();
             let answer = loop {
+                self.calls += 1;
                 let request = v1::LookupRequest { keys: keys.clone() };
                 match client.lookup(request).await {
                     Ok(answer) => break answer.into_inner(),

@@ -65,6 +65,7 @@ fn prepare() -> anyhow::Result<()> {
         &format!(
             "version = 1\n[daemon]\nprofile = \"dev\"\ndata_dir = \"{DATA}/state\"\n[store.keep]\nlast = 5\n\
              [connector.hr]\nuse = \"csv\"\nisolation = {{ user = \"same\" }}\nidle_timeout = \"2h\"\n\
+             limits = {{ start_timeout = \"10m\", call_timeout = \"10m\" }}\n\
              [connector.hr.config]\npath = \"{SOURCE}\"\nkey = \"key\"\n\
              [connector.hr.guard]\nremoved_24h_percent = 10000\n\
              [sink.changes]\ntype = \"file\"\npath = \"{CHANGES}\"\n"
