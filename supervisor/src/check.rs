@@ -1,19 +1,22 @@
 //! `cordond --check`: what the file says, and what only the connectors themselves can tell of it.
 //!
-//! Which fields of a connector's configuration are secret stands in its own schema. So each program
-//! that has a configuration is started in the sandbox, asked what it is, and ended; it gets neither
+//! Which fields of a connector's configuration are secret stands in its own schema, and which records
+//! a rule can speak of in what it announces. So each program that has either is started in the sandbox, asked what it is, and ended; it gets neither
 //! its configuration nor a secret. A host that cannot start it, such as the desk where the file is
 //! written, says so and takes the rest for right.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
 use cordon_sandbox::Launcher;
+use cordon_validate::announced;
+use cordon_wire::v1;
 use tokio::sync::watch;
 
 use crate::config::{Config, Connector};
-use crate::host::Host;
+use crate::host::{Host, unmet_rules};
 use crate::logs::Logs;
 use crate::process::Start;
 use crate::secrets;
@@ -26,14 +29,17 @@ const TAG: &str = "config-check";
 pub(crate) struct Told {
     /// Secrets that stand in the configuration.
     pub(crate) literals: Vec<String>,
+    /// Rules that cannot be met.
+    pub(crate) unmet: Vec<String>,
     /// What could not be asked.
     pub(crate) unknown: Vec<String>,
 }
 
-/// Asks every connector that has a configuration.
+/// Asks every connector that has a configuration or rules.
 pub(crate) async fn ask(config: &Config) -> Told {
     let mut told = Told::default();
-    let asked = config.connectors.values().filter(|connector| has_literals(&connector.config));
+    let asks = |it: &&Connector| has_literals(&it.config) || !it.policy.counted_rules().is_empty();
+    let asked = config.connectors.values().filter(asks);
     let asked: Vec<&Connector> = asked.collect();
     if asked.is_empty() {
         return told;
@@ -45,10 +51,15 @@ pub(crate) async fn ask(config: &Config) -> Told {
             return told;
         }
     };
+    let mut known = BTreeMap::new();
     for connector in asked {
         let name = &connector.name;
-        match sandbox.schema(connector).await {
-            Ok(schema) => {
+        match sandbox.describe(connector).await {
+            Ok(described) => {
+                let schema = described.configuration_schema;
+                if let Ok(schemas) = cordon_wire::describe::schemas_from_wire(&described.schemas) {
+                    known.insert(name.clone(), announced(&schemas));
+                }
                 for place in secrets::literals(&schema, &connector.config) {
                     told.literals.push(format!("connector `{name}`: {place}"));
                 }
@@ -56,6 +67,7 @@ pub(crate) async fn ask(config: &Config) -> Told {
             Err(error) => told.unknown.push(format!("connector `{name}`: {error:#}")),
         }
     }
+    told.unmet = unmet_rules(config, &known);
     told
 }
 
@@ -89,7 +101,7 @@ impl Sandbox {
         Ok(Self { launcher, work_root })
     }
 
-    async fn schema(&self, connector: &Connector) -> anyhow::Result<String> {
+    async fn describe(&self, connector: &Connector) -> anyhow::Result<v1::DescribeResponse> {
         let start = Start {
             connector,
             launcher: &self.launcher,
@@ -101,7 +113,7 @@ impl Sandbox {
             dev: true,
             on_spawn: watch::channel(None).0,
         };
-        Ok(start.ask().await?.configuration_schema)
+        Ok(start.ask().await?)
     }
 }
 

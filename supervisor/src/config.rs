@@ -15,6 +15,7 @@ mod error;
 mod isolation;
 mod raw;
 mod resolve;
+mod tried;
 mod value;
 
 pub(crate) use error::ConfigError;
@@ -182,6 +183,15 @@ impl Config {
     /// Reads and checks a file and all that it includes.
     pub(crate) fn read(path: &Path) -> Result<Self, ConfigError> {
         resolve::read(path)
+    }
+
+    /// The policy that a configuration, given as text, has for a connector; without text the defaults.
+    pub(crate) fn tried_policy(
+        &self,
+        text: &str,
+        connector: &ConnectorName,
+    ) -> Result<Policy, ConfigError> {
+        tried::policy(text, connector)
     }
 
     /// A connector of this host of which nothing is written but its program.

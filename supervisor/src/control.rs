@@ -19,6 +19,7 @@ use tonic::{Request, Response, Status};
 use crate::host::Host;
 
 mod accept;
+mod backtest;
 mod decide;
 mod detail;
 mod diff;
@@ -26,9 +27,11 @@ mod doctor;
 mod follow;
 mod orders;
 mod peer;
+mod policy;
 mod problem;
 mod render;
 mod restart;
+mod rules;
 mod secret;
 mod status;
 
@@ -176,6 +179,31 @@ impl Control for Service {
         request: Request<v1::SecretCheckRequest>,
     ) -> Answer<v1::SecretCheckResponse> {
         self.answer_secret_check(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn rules(&self, request: Request<v1::RulesRequest>) -> Answer<v1::RulesResponse> {
+        self.answer_rules(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn rule_test(
+        &self,
+        request: Request<v1::RuleTestRequest>,
+    ) -> Answer<v1::RuleTestResponse> {
+        self.answer_rule_test(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn acknowledge_policy(
+        &self,
+        request: Request<v1::OrderRequest>,
+    ) -> Answer<v1::OrderResponse> {
+        self.order_acknowledge(request).await.map(Response::new)
+    }
+
+    async fn backtest(
+        &self,
+        request: Request<v1::BacktestRequest>,
+    ) -> Answer<v1::BacktestResponse> {
+        self.answer_backtest(request.into_inner()).await.map(Response::new)
     }
 
     async fn reload(&self, request: Request<v1::ReloadRequest>) -> Answer<v1::ReloadResponse> {

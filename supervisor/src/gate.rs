@@ -6,6 +6,8 @@
 
 mod ask;
 mod decide;
+mod history;
+mod look;
 mod part;
 mod publish;
 pub(crate) mod reread;
@@ -32,6 +34,8 @@ use crate::reason::Reason;
 use crate::session::{Violation, chain};
 use crate::unit::Trigger;
 
+pub(crate) use look::{Looked, look};
+
 /// What came of a candidate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Decision {
@@ -41,6 +45,17 @@ pub(crate) enum Decision {
     Quarantined,
     /// It is invalid.
     Rejected,
+    /// It was a dry run, and is gone.
+    Tried,
+}
+
+/// What a verdict is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// It decides.
+    Decide,
+    /// It is told, and its candidate discarded.
+    Try,
 }
 
 /// Why there is no verdict. The last known good stays.

@@ -33,12 +33,15 @@ use crate::unit::Unit;
 use crate::view::{Facts, View};
 
 mod open;
+mod policies;
 mod reload;
 mod retention;
 mod rotate;
+mod rules;
 mod turns;
 
 pub(crate) use open::open;
+pub(crate) use rules::unmet_rules;
 
 /// Everything that tasks share.
 pub(crate) struct Host {

@@ -146,9 +146,18 @@ async fn check(config: &Config, dev: bool) -> ExitCode {
         complain("  hint: write cred:NAME, file:/path or exec:/program arguments");
         return ExitCode::from(2);
     }
+    if !told.unmet.is_empty() {
+        for unmet in &told.unmet {
+            complain(&format!("error: {unmet}"));
+        }
+        complain("  hint: correct the rule, or the connector's configuration");
+        return ExitCode::from(2);
+    }
     say(&summary(config));
     for unknown in &told.unknown {
-        complain(&format!("note: which fields are secret is not known of {unknown}"));
+        complain(&format!(
+            "note: which fields are secret, and which rules fit, is not known of {unknown}"
+        ));
     }
     ExitCode::SUCCESS
 }
@@ -186,7 +195,9 @@ async fn open(config: Arc<Config>, dev: bool) -> anyhow::Result<(Arc<Host>, Unix
     };
     let host = host::open((*config).clone(), faults, dev).await?;
     let listener = control::bind(&config.daemon.socket, config.daemon.socket_group.as_deref())?;
+    host.note_policies(&config, "cordond").await?;
     host.apply(config).await?;
+    host.tell_unmet_rules().await;
     Ok((host, listener))
 }
 

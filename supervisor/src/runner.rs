@@ -36,6 +36,8 @@ use waits::after;
 pub(crate) enum Command {
     /// Sync as soon as possible.
     Sync,
+    /// The same, and discard what comes.
+    DryRun,
     /// What is wanted has changed; the ledger knows it already.
     Wanted(cordon_ledger::Wanted),
     /// Start afresh.
@@ -151,6 +153,7 @@ impl Runner {
     fn command(&mut self, command: Command) -> Option<Event> {
         match command {
             Command::Sync => Some(Event::Due(Trigger::Operator)),
+            Command::DryRun => Some(Event::Due(Trigger::DryRun)),
             Command::Wanted(wanted) => {
                 let event = Event::Wanted(as_unit(&wanted));
                 self.view.send_modify(|view| view.wanted = wanted);
@@ -248,7 +251,7 @@ impl Runner {
                 let (on_spawn, spawned) = watch::channel(None);
                 self.spawned = spawned;
                 let outlets = self.outlets();
-                if self.unit.due.is_some() {
+                if self.unit.due.is_some_and(|trigger| trigger != Trigger::DryRun) {
                     self.last_start = Some(Past::now());
                 }
                 self.job = Some(Box::pin(errand.start(outlets, on_spawn)));
@@ -257,7 +260,9 @@ impl Runner {
                 // `unit` syncs only a process that is up.
                 let Some(process) = self.process.clone() else { return };
                 let errand = self.errand(Some(trigger));
-                self.last_start = Some(Past::now());
+                if trigger != Trigger::DryRun {
+                    self.last_start = Some(Past::now());
+                }
                 self.job = Some(Box::pin(errand.sync(process, self.progress.clone())));
             }
             Effect::WakeAt(at) => self.wake = Some(at),
@@ -312,9 +317,14 @@ impl Runner {
             }
             End::Decided(decision) => {
                 self.close_run();
-                self.view.send_modify(|view| view.failing = None);
+                // A dry run brings nothing that could be used.
+                if decision != Decision::Tried {
+                    self.view.send_modify(|view| view.failing = None);
+                }
                 Some(match decision {
-                    Decision::Committed | Decision::Quarantined => Event::SyncDone { start },
+                    Decision::Committed | Decision::Quarantined | Decision::Tried => {
+                        Event::SyncDone { start }
+                    }
                     Decision::Rejected => {
                         self.fails(Reason::Rejected);
                         let failure = Failure { reason: Reason::Rejected, retry_after: None };

@@ -37,6 +37,8 @@ pub(crate) enum Trigger {
     Reread,
     /// Somebody asked.
     Operator,
+    /// Somebody asked what would come of one. What it brings is judged and discarded.
+    DryRun,
 }
 
 impl Trigger {
@@ -47,6 +49,7 @@ impl Trigger {
             Self::Retry => "retry",
             Self::Reread => "reread",
             Self::Operator => "operator",
+            Self::DryRun => cordon_ledger::DRY_RUN,
         }
     }
 }
@@ -273,11 +276,13 @@ pub(crate) fn step(
 }
 
 fn note_due(unit: &mut Unit, trigger: Trigger) {
-    if trigger == Trigger::Operator {
+    if matches!(trigger, Trigger::Operator | Trigger::DryRun) {
         forgive(unit);
     }
-    // One sync is enough for all who ask; an operator's word is the one to remember.
-    if unit.due.is_none() || trigger == Trigger::Operator {
+    // One sync is enough for all who ask; an operator's word is the one to remember. A dry run is
+    // none, so a sync takes its place.
+    let tries = unit.due == Some(Trigger::DryRun);
+    if unit.due.is_none() || trigger == Trigger::Operator || tries {
         unit.due = Some(trigger);
     }
 }
@@ -329,6 +334,14 @@ fn note_gone(unit: &mut Unit, reason: Reason, at: Duration, roll: f64, rules: &R
 /// What failed is due again. A start that was ordered for its own sake is not: whoever ordered it
 /// was told. Whoever asked for a sync while it started gets a try of their own, without a wait.
 fn try_again(unit: &mut Unit) {
+    // Whoever asked for a dry run was told how it ended.
+    if unit.phase == Phase::Syncing(Trigger::DryRun) {
+        return;
+    }
+    if unit.phase == Phase::Starting && unit.due == Some(Trigger::DryRun) {
+        unit.due = None;
+        return;
+    }
     let was_fresh = std::mem::take(&mut unit.fresh) && unit.phase == Phase::Starting;
     match unit.due {
         None if was_fresh => return,
@@ -353,10 +366,10 @@ fn forgive(unit: &mut Unit) {
 fn stop(unit: &mut Unit, effects: &mut Vec<Effect>) {
     match unit.phase {
         Phase::Down | Phase::Stopping => return,
+        Phase::Syncing(Trigger::DryRun) | Phase::Starting | Phase::Up => {}
         Phase::Syncing(trigger) => {
             unit.due.get_or_insert(trigger);
         }
-        Phase::Starting | Phase::Up => {}
     }
     unit.phase = Phase::Stopping;
     effects.push(Effect::Kill);

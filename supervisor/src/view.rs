@@ -69,6 +69,8 @@ pub(crate) struct Facts {
     pub(crate) last_good_run: Option<RunRow>,
     /// The sync that waits for a person.
     pub(crate) quarantined: Option<QuarantinedRow>,
+    /// What is wrong with its policy.
+    pub(crate) standing: Vec<cordon_model::Finding>,
     /// The word of a first person on it, which waits for a second.
     pub(crate) asked: Option<RequestRow>,
 }

@@ -5,6 +5,8 @@
 //! PROMISES.md says which promise each test holds us to.
 
 #[cfg(test)]
+mod backtest;
+#[cfg(test)]
 mod containment;
 #[cfg(test)]
 mod damage;
@@ -37,7 +39,11 @@ mod orders;
 #[cfg(test)]
 mod partial;
 #[cfg(test)]
+mod policy;
+#[cfg(test)]
 mod reread;
+#[cfg(test)]
+mod rules;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]

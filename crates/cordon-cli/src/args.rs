@@ -7,6 +7,8 @@ mod decide;
 mod explain;
 mod look;
 mod operate;
+mod policy;
+mod rule;
 mod setup;
 
 use std::path::PathBuf;
@@ -22,6 +24,8 @@ pub(crate) use look::{
     WaitArgs,
 };
 pub(crate) use operate::{OrderArgs, PauseArgs, RestartArgs, SyncArgs};
+pub(crate) use policy::{AcknowledgeArgs, BacktestArgs, PolicyCommand};
+pub(crate) use rule::{RuleCommand, RuleListArgs, RuleTestArgs};
 pub(crate) use setup::{
     CompletionArgs, ConfigCheckArgs, ConfigCommand, ManPagesArgs, SecretCheckArgs, SecretCommand,
 };
@@ -157,6 +161,14 @@ Examples:
     /// Work with references to secrets
     #[command(subcommand)]
     Secret(SecretCommand),
+    /// Judge the syncs whose records are kept again, under another policy
+    Backtest(BacktestArgs),
+    /// Work with policies
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    /// Work with the operators' rules
+    #[command(subcommand)]
+    Rule(RuleCommand),
     /// Take over the changed configuration and changed secrets; restarts only what changed
     #[command(after_help = "\
 A configuration with an error changes nothing. Whoever has a secret that has another value now

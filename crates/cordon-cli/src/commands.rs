@@ -1,5 +1,6 @@
 //! One module a command, or a family that shares its answer.
 
+mod backtest;
 mod completion;
 mod config;
 mod describe;
@@ -13,6 +14,7 @@ mod man_pages;
 mod order;
 mod reload;
 mod review;
+mod rule;
 mod runs;
 mod secret;
 mod status;
@@ -25,7 +27,7 @@ mod sample;
 
 pub(crate) use explain::codes;
 
-use crate::args::{Cli, Command, ConfigCommand, SecretCommand};
+use crate::args::{Cli, Command, ConfigCommand, PolicyCommand, RuleCommand, SecretCommand};
 use crate::client;
 use crate::errors::Failure;
 use crate::exit::Exit;
@@ -67,6 +69,16 @@ pub(crate) async fn run(cli: Cli, out: &mut Output) -> Result<Exit, Failure> {
         Some(Command::Config(ConfigCommand::Check(args))) => config::check(&args),
         Some(Command::Secret(SecretCommand::Check(args))) => {
             secret::check(client().await?, args, out).await
+        }
+        Some(Command::Backtest(args)) => backtest::run(client().await?, args, out).await,
+        Some(Command::Policy(PolicyCommand::Acknowledge(args))) => {
+            order::acknowledge(client().await?, args, out).await
+        }
+        Some(Command::Rule(RuleCommand::List(args))) => {
+            rule::list(client().await?, args, out).await
+        }
+        Some(Command::Rule(RuleCommand::Test(args))) => {
+            rule::test(client().await?, args, out).await
         }
         Some(Command::Reload) => reload::run(client().await?, out).await,
         Some(Command::Wait(args)) => wait::run(socket, args, out).await,

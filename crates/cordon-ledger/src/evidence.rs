@@ -33,8 +33,9 @@ pub(crate) mod kind {
     pub(crate) const COMMITTED: &str = "snapshot.committed";
     pub(crate) const FORGOTTEN: &str = "snapshots.forgotten";
     pub(crate) const DELIVERED: &str = "delivery.completed";
+    pub(crate) const TRIED: &str = "run.tried";
 
-    pub(crate) const ALL: [&str; 12] = [
+    pub(crate) const ALL: [&str; 13] = [
         CREATED,
         WANTED,
         RUN_STARTED,
@@ -47,6 +48,7 @@ pub(crate) mod kind {
         COMMITTED,
         FORGOTTEN,
         DELIVERED,
+        TRIED,
     ];
 }
 
@@ -168,6 +170,30 @@ impl Ledger {
             }
         };
         rows.map_err(query)?.iter().map(record).collect()
+    }
+
+    /// The newest records of some kinds of one connector, newest first, at most `limit`.
+    pub async fn latest_of_kinds(
+        &self,
+        connector: &ConnectorName,
+        kinds: [&str; 2],
+        limit: u32,
+    ) -> Result<Vec<EvidenceRow>, ReadError> {
+        let mut reader = self.reader(TABLE).await?;
+        sqlx::query(
+            "SELECT * FROM evidence WHERE connector = ?1 AND kind IN (?2, ?3)
+             ORDER BY seq DESC LIMIT ?4",
+        )
+        .bind(connector.as_str())
+        .bind(kinds[0])
+        .bind(kinds[1])
+        .bind(limit)
+        .fetch_all(&mut *reader)
+        .await
+        .map_err(query)?
+        .iter()
+        .map(record)
+        .collect()
     }
 
     /// The number of the newest record.

@@ -1,6 +1,7 @@
 //! What earlier syncs of a connector add to a judgement.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use cordon_model::{ConnectorName, SyncNumber, Watermark};
 use jiff::Timestamp;
@@ -10,17 +11,14 @@ use crate::cells::Cells;
 use crate::{Ledger, ReadError};
 
 const TABLE: &str = "snapshots";
-const DAY_US: i64 = 24 * 60 * 60 * 1_000_000;
 
 /// What earlier syncs of a connector add to a judgement.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct HistoryRow {
     /// Accepted syncs so far.
     pub accepted: u64,
-    /// Records removed by syncs accepted in the last 24 hours, by label.
-    pub removed_24h: BTreeMap<String, u64>,
-    /// Records there were 24 hours ago, by label; where the first snapshot is younger, its records.
-    pub records_24h_ago: BTreeMap<String, u64>,
+    /// What was removed before, by each time that was asked for.
+    pub windows: BTreeMap<Duration, WindowRow>,
     /// How current each scope of the last known good is.
     pub watermarks: BTreeMap<String, Watermark>,
     /// The newest accepted snapshot that has exactly the candidate's content, when the last known
@@ -28,20 +26,40 @@ pub struct HistoryRow {
     pub replays: Option<SyncNumber>,
 }
 
+/// What was removed within a time.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct WindowRow {
+    /// By syncs that policy accepted in it, by label.
+    pub removed: BTreeMap<String, u64>,
+    /// By syncs that a person released in it, by label.
+    pub released: BTreeMap<String, u64>,
+    /// Records there were at its beginning, by label; where the first snapshot is younger, its
+    /// records.
+    pub records_then: BTreeMap<String, u64>,
+}
+
 impl Ledger {
-    /// What earlier syncs add to the judgement of a candidate with this content.
+    /// What earlier syncs add to the judgement of a candidate with this content; removals over each
+    /// of these times.
     pub async fn history(
         &self,
         connector: &ConnectorName,
         content_digest: &str,
+        within: &[Duration],
         now: Timestamp,
     ) -> Result<HistoryRow, ReadError> {
         let mut tx = self.read_tx(TABLE).await?;
-        let since = now.as_microsecond().saturating_sub(DAY_US);
+        let mut windows = BTreeMap::new();
+        for time in within {
+            let micros = i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
+            let since = now.as_microsecond().saturating_sub(micros);
+            let (removed, released) = removed(&mut tx, connector, since).await?;
+            let records_then = records_at(&mut tx, connector, since).await?;
+            windows.insert(*time, WindowRow { removed, released, records_then });
+        }
         Ok(HistoryRow {
             accepted: accepted(&mut tx, connector).await?,
-            removed_24h: removed(&mut tx, connector, since).await?,
-            records_24h_ago: records_at(&mut tx, connector, since).await?,
+            windows,
             watermarks: watermarks(&mut tx, connector).await?,
             replays: replayed(&mut tx, connector, content_digest).await?,
         })
@@ -64,27 +82,33 @@ async fn accepted(
     Cells { table: TABLE, row: &row }.number("accepted")
 }
 
+/// Removals since a moment: by syncs that policy accepted, and by those that a person released.
 async fn removed(
     connection: &mut SqliteConnection,
     connector: &ConnectorName,
     since: i64,
-) -> Result<BTreeMap<String, u64>, ReadError> {
-    let rows =
-        sqlx::query("SELECT removed FROM snapshots WHERE connector = ?1 AND committed_at > ?2")
-            .bind(connector.as_str())
-            .bind(since)
-            .fetch_all(connection)
-            .await
-            .map_err(query)?;
-    let mut sums = BTreeMap::new();
+) -> Result<(BTreeMap<String, u64>, BTreeMap<String, u64>), ReadError> {
+    let rows = sqlx::query(
+        "SELECT s.removed, r.outcome = 'released' AS released FROM snapshots s
+         JOIN runs r ON r.connector = s.connector AND r.sync = s.sync
+         WHERE s.connector = ?1 AND s.committed_at > ?2",
+    )
+    .bind(connector.as_str())
+    .bind(since)
+    .fetch_all(connection)
+    .await
+    .map_err(query)?;
+    let (mut by_policy, mut by_people) = (BTreeMap::new(), BTreeMap::new());
     for row in &rows {
-        let removed: BTreeMap<String, u64> = Cells { table: TABLE, row }.json("removed")?;
+        let cells = Cells { table: TABLE, row };
+        let removed: BTreeMap<String, u64> = cells.json("removed")?;
+        let sums = if cells.number("released")? == 0 { &mut by_policy } else { &mut by_people };
         for (label, count) in removed {
             let sum = sums.entry(label).or_insert(0_u64);
             *sum = sum.saturating_add(count);
         }
     }
-    Ok(sums)
+    Ok((by_policy, by_people))
 }
 
 async fn records_at(

@@ -42,7 +42,7 @@ pub use decisions::{DecisionKind, DecisionRow};
 pub use error::{AdvanceError, CommitError, OpenError, ReadError, VerifyError, WriteError};
 pub use evidence::{EvidenceRow, EvidenceSeq};
 pub use faults::{FAULT_POINTS, FaultHook};
-pub use history::HistoryRow;
+pub use history::{HistoryRow, WindowRow};
 pub use outbox::{OutboxWork, SinkLag, WorkKind};
 pub use quarantine::{Entered, QuarantinedRow, QuarantinedRun};
 pub use requests::RequestRow;
@@ -50,7 +50,7 @@ pub use rereads::{READ_AGAIN, Rereads};
 pub use rest::{LeftBy, Remaining, Rest};
 pub use retention::{Delivery, Kept};
 pub use runs::{
-    ChangeCounts, FailedRun, Measured, Recovered, RejectedRun, RunOutcome, RunRow,
+    ChangeCounts, DRY_RUN, DryRun, FailedRun, Measured, Recovered, RejectedRun, RunOutcome, RunRow,
     SUPERVISOR_ENDED, TRIGGER_RELEASE, Work,
 };
 pub use schema::SCHEMA_VERSION;

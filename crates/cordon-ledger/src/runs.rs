@@ -1,5 +1,6 @@
 //! Runs: one row a sync, from its start to what came of it.
 
+mod dry;
 mod ending;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use crate::cells::{self, Cells, LINE_BYTES_MAX};
 use crate::evidence::{self, Entry, SUPERVISOR, kind};
 use crate::{EvidenceSeq, Ledger, ReadError, WriteError};
 
+pub use dry::{DRY_RUN, DryRun};
 pub(crate) use ending::{Judgement, RunEnd, end_run, settle};
 
 const TABLE: &str = "runs";
@@ -270,22 +272,25 @@ impl Ledger {
             .collect()
     }
 
-    /// The newest syncs of a connector, newest first: runs that its connector worked on.
+    /// The newest syncs of a connector, newest first: runs that its connector worked on, and that
+    /// were meant to come to something.
     pub async fn syncs(
         &self,
         connector: &ConnectorName,
         limit: u32,
     ) -> Result<Vec<RunRow>, ReadError> {
         let mut reader = self.reader(TABLE).await?;
-        sqlx::query(select_runs!("AND trigger <> 'release' ORDER BY sync DESC LIMIT ?2"))
-            .bind(connector.as_str())
-            .bind(limit)
-            .fetch_all(&mut *reader)
-            .await
-            .map_err(query)?
-            .iter()
-            .map(run_row)
-            .collect()
+        sqlx::query(select_runs!(
+            "AND trigger NOT IN ('release', 'dry-run') ORDER BY sync DESC LIMIT ?2"
+        ))
+        .bind(connector.as_str())
+        .bind(limit)
+        .fetch_all(&mut *reader)
+        .await
+        .map_err(query)?
+        .iter()
+        .map(run_row)
+        .collect()
     }
 
     /// One run.
@@ -320,7 +325,8 @@ impl Ledger {
         let mut reader = self.reader(TABLE).await?;
         let failures: i64 = sqlx::query_scalar(
             "SELECT count(*) FROM runs
-             WHERE connector = ?1 AND outcome = 'failed' AND trigger <> 'release' AND sync > (
+             WHERE connector = ?1 AND outcome = 'failed' AND trigger NOT IN ('release', 'dry-run')
+                 AND sync > (
                  SELECT coalesce(max(sync), 0) FROM runs
                  WHERE connector = ?1 AND outcome NOT IN ('failed', 'running'))",
         )

@@ -77,6 +77,22 @@ impl Ledger {
         .collect()
     }
 
+    /// All snapshots that a connector ever had, oldest first, also those whose files are gone.
+    pub async fn all_snapshots(
+        &self,
+        connector: &ConnectorName,
+    ) -> Result<Vec<SnapshotRow>, ReadError> {
+        let mut reader = self.reader(TABLE).await?;
+        sqlx::query("SELECT * FROM snapshots WHERE connector = ?1 ORDER BY sync")
+            .bind(connector.as_str())
+            .fetch_all(&mut *reader)
+            .await
+            .map_err(query)?
+            .iter()
+            .map(snapshot)
+            .collect()
+    }
+
     /// The snapshots of a connector whose files are kept, newest first.
     pub async fn snapshots(
         &self,

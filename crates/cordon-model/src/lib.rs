@@ -23,6 +23,8 @@ pub use text::is_hostile;
 
 /// Columns that every kind of record knows, by name.
 pub mod columns {
+    use crate::{AttributeType, RecordKind};
+
     /// Identifies a resource within its type, or an entitlement within its connector.
     pub const ID: &str = "id";
     /// What people call a resource or an entitlement.
@@ -45,6 +47,29 @@ pub mod columns {
     pub const ACCOUNT_TYPE: &str = "account_type";
     /// Whether a user may act: `active` or `disabled`.
     pub const STATUS: &str = "status";
+
+    /// The columns that every record of a kind has, announced or not: name, type of the values, and
+    /// whether a value is required.
+    pub fn fixed(kind: RecordKind) -> &'static [(&'static str, AttributeType, bool)] {
+        match kind {
+            RecordKind::Resource => &[
+                (ID, AttributeType::Text, true),
+                (NAME, AttributeType::Text, false),
+                (PARENT, AttributeType::Text, false),
+            ],
+            RecordKind::Entitlement => &[
+                (ID, AttributeType::Text, true),
+                (RESOURCE, AttributeType::Text, true),
+                (NAME, AttributeType::Text, false),
+                (PRIVILEGED, AttributeType::Boolean, false),
+            ],
+            RecordKind::Grant => &[
+                (PRINCIPAL, AttributeType::Text, true),
+                (ENTITLEMENT, AttributeType::Text, true),
+                (EXPIRES, AttributeType::Timestamp, false),
+            ],
+        }
+    }
 
     /// Columns whose text refers to a resource as `type:id`.
     pub const REFERENCES: [&str; 3] = [PARENT, OWNER, RESOURCE];

@@ -58,7 +58,7 @@ impl TypeColumns {
             let what = "columns of a type";
             return Err(StageError::TooMuchAnnounced { what, found, max: COLUMNS_MAX });
         }
-        let mut by_name: BTreeMap<&str, TypeColumn> = fixed(record_type.kind)
+        let mut by_name: BTreeMap<&str, TypeColumn> = columns::fixed(record_type.kind)
             .iter()
             .map(|(name, value_type, required)| {
                 (*name, TypeColumn::new(name, *value_type, *required))
@@ -136,27 +136,6 @@ pub(crate) fn data_type(value_type: AttributeType) -> DataType {
         AttributeType::Integer => DataType::Int64,
         AttributeType::Boolean => DataType::Boolean,
         AttributeType::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
-    }
-}
-
-fn fixed(kind: RecordKind) -> &'static [(&'static str, AttributeType, bool)] {
-    match kind {
-        RecordKind::Resource => &[
-            (columns::ID, AttributeType::Text, true),
-            (columns::NAME, AttributeType::Text, false),
-            (columns::PARENT, AttributeType::Text, false),
-        ],
-        RecordKind::Entitlement => &[
-            (columns::ID, AttributeType::Text, true),
-            (columns::RESOURCE, AttributeType::Text, true),
-            (columns::NAME, AttributeType::Text, false),
-            (columns::PRIVILEGED, AttributeType::Boolean, false),
-        ],
-        RecordKind::Grant => &[
-            (columns::PRINCIPAL, AttributeType::Text, true),
-            (columns::ENTITLEMENT, AttributeType::Text, true),
-            (columns::EXPIRES, AttributeType::Timestamp, false),
-        ],
     }
 }
 

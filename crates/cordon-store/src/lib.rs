@@ -23,6 +23,7 @@ mod parquet_file;
 mod publish;
 mod read_error;
 mod rows;
+mod scan;
 mod snapshot;
 mod some;
 mod sorter;
@@ -40,6 +41,7 @@ pub use manifest::{
 };
 pub use publish::{PublishError, Published};
 pub use read_error::{Damage, ReadError};
+pub use scan::Rows;
 pub use snapshot::Snapshot;
 pub use stage::{StageError, StageSpec, StageTimings, Staged, Staging};
 pub use store::{OpenError, Store};

@@ -116,6 +116,20 @@ impl DataFile {
             .map_err(|error| self.parquet_error(error))
     }
 
+    /// Reads every row, in order, with every column.
+    pub(crate) fn all(&self) -> Result<ParquetRecordBatchReader, ReadError> {
+        let file = self.file.try_clone().at(&self.path)?;
+        ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone())
+            .with_batch_size(self.batch_rows)
+            .build()
+            .map_err(|error| self.parquet_error(error))
+    }
+
+    /// The rows of a batch that this file gave, by value.
+    pub(crate) fn rows_of(&self, batch: &RecordBatch) -> impl Iterator<Item = Row> {
+        (0..batch.num_rows()).map(|at| self.row_at(batch, at))
+    }
+
     /// Fetches rows by number; `rows` rise. The batches together hold exactly those rows.
     pub(crate) fn fetch(&self, rows: &[u32]) -> Result<Fetched, ReadError> {
         self.fetch_columns(rows, ProjectionMask::all())
@@ -195,14 +209,14 @@ impl DataFile {
 
     /// A fetched row by value; none when it was not fetched.
     pub(crate) fn row(&self, fetched: &Fetched, row: u32) -> Option<Row> {
-        let (batch, at) = fetched.find(row)?;
+        fetched.find(row).map(|(batch, at)| self.row_at(batch, at))
+    }
+
+    fn row_at(&self, batch: &RecordBatch, at: usize) -> Row {
         let values = self.columns.iter().zip(batch.columns()).filter_map(|(column, array)| {
             Some((column.name.clone(), value(column.value_type, array, at)?))
         });
-        Some(Row {
-            record_type: self.record_type.clone(),
-            values: values.collect::<BTreeMap<_, _>>(),
-        })
+        Row { record_type: self.record_type.clone(), values: values.collect::<BTreeMap<_, _>>() }
     }
 }
 

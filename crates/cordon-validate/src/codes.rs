@@ -2,7 +2,8 @@
 //!
 //! A code is stable: people search for it, alerts match on it, so it keeps its meaning for ever and
 //! is never used again. The letter is the check (P protocol, R record, F references, C completeness,
-//! D change, S shape, W watermark, V verification, L liveness); nothing but this table knows a code's text.
+//! D change, S shape, W watermark, V verification, O operators' rules, L liveness); nothing but this
+//! table knows a code's text.
 
 use cordon_model::{Finding, Severity};
 
@@ -46,7 +47,7 @@ pub fn speaks_of_removals(code: &str) -> bool {
         SCOPE_EMPTIED,
         REMOVED,
         REMOVED_IN_SCOPE,
-        REMOVED_24H,
+        REMOVED_WITHIN,
         PROTECTED_REMOVED,
         STILL_THERE,
     ]
@@ -60,6 +61,12 @@ pub(crate) fn is_suspicion(finding: &Finding) -> bool {
     let statistics = ["CRD-D5", "CRD-D6", "CRD-S4"];
     finding.severity == Severity::Warning
         && statistics.iter().any(|beginning| finding.code.starts_with(beginning))
+}
+
+/// Whether the rule makes a sync invalid, so that nobody can accept it.
+pub fn invalidates(rule: &Rule) -> bool {
+    let always = [&DUPLICATE_KEY, &MALFORMED_ID, &MALFORMED_REFERENCE, &MISSING_KEY];
+    rule.code.starts_with("CRD-P") || always.iter().any(|known| known.code == rule.code)
 }
 
 macro_rules! rules {
@@ -160,9 +167,9 @@ rules! {
     REMOVED_IN_SCOPE "CRD-D102"
         "More records of one scope vanished at once than policy allows."
         "Ask the source's owner about the scope; release what really left, reject a truncated read.";
-    REMOVED_24H "CRD-D103"
-        "More records of a type vanished within 24 hours than policy allows."
-        "Look through the day's syncs: small losses that add up are a leak until somebody knows why.";
+    REMOVED_WITHIN "CRD-D103"
+        "More records of a type vanished within hours or days than policy allows."
+        "Look through the syncs of that time: small losses that add up are a leak until somebody knows why.";
     PROTECTED_REMOVED "CRD-D104"
         "Protected records would be removed."
         "Make sure that they may really go; protected records never go unattended.";
@@ -174,6 +181,9 @@ rules! {
         "Look at what changed: one attribute in all records points at the connector, not at people.";
     PRIVILEGED_CHANGED "CRD-D301"
         "More privileged grants appeared or vanished at once than policy allows."
+        "Have every one of them confirmed, then release or reject.";
+    MARKED_CHANGED "CRD-D302"
+        "More grants of entitlements that the policy calls privileged appeared or vanished at once than it allows."
         "Have every one of them confirmed, then release or reject.";
     REKEYED "CRD-D401"
         "Most ids of a type vanished while about as many new ones appeared: the ids changed, not the records."
@@ -231,6 +241,23 @@ rules! {
         "Each reading of the source is unusual in another way."
         "Look at the source's health and load; compare the syncs with `cordon diff` and reject what contradicts.";
 
+    RULE_BROKEN "CRD-O101"
+        "An operator's rule selects more records than it allows."
+        "Read the rule's message and look at the examples; `cordon rule test` shows what it found before.";
+    RULE_TOO_FEW "CRD-O102"
+        "An operator's rule selects fewer records than it demands."
+        "Read the rule's message; look whether the source was read in full.";
+    RULE_UNMET "CRD-O103"
+        "An operator's rule cannot be evaluated, because the connector announces no such type or attribute."
+        "Correct the rule, or look why the connector no longer announces what it did.";
+
+    WEAKENED "CRD-O201"
+        "A protection was weakened by another configuration, and nobody has acknowledged it."
+        "Look who changed what with `cordon events`, then acknowledge it with `cordon policy acknowledge`, or restore it.";
+    EXEMPTION_OVER "CRD-O202"
+        "An exemption is past its date and no longer counts."
+        "Take it out of the configuration, or give it a new date if its owner still answers for it.";
+
     TIME_EXTENDED "CRD-L101"
         "The sync was late, but held back by this host or by a limit, and got the same time once more."
         "Nothing to do if it stays rare; else give the connector or the host what the message names.";
@@ -253,7 +280,7 @@ mod tests {
     fn every_code_names_its_check_and_a_number() {
         for rule in ALL {
             let (check, number) = rule.code.strip_prefix("CRD-").unwrap().split_at(1);
-            assert!("PRFCDSWVL".contains(check), "{}", rule.code);
+            assert!("PRFCDSWVOL".contains(check), "{}", rule.code);
             assert!(number.len() == 3 && number.bytes().all(|b| b.is_ascii_digit()), "{number}");
         }
     }

@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 
 use cordon_model::{ConnectorName, RecordType, SyncNumber, Watermark};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::lookup::Lookup;
 use crate::reading::Earlier;
-use crate::{Census, Examples};
+use crate::{Census, Examples, RuleCount, RuleName, TimeSpan};
 
 /// A staged sync, as the judge sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -133,16 +134,27 @@ pub struct PrivilegedDelta {
 pub struct History {
     /// Accepted syncs so far.
     pub accepted: u64,
-    /// Records removed by syncs accepted in the last 24 hours, by label (`user`, `grant`, ...).
-    pub removed_24h: BTreeMap<String, u64>,
-    /// Records there were 24 hours ago, by label.
-    pub records_24h_ago: BTreeMap<String, u64>,
+    /// What was removed before, by each time that the policy has a budget for.
+    #[serde(default)]
+    pub windows: BTreeMap<TimeSpan, Window>,
     /// An older accepted snapshot, not the last known good, that has exactly this content.
     pub replays: Option<SyncNumber>,
     /// The newest watermark accepted, by scope.
     pub watermarks: BTreeMap<String, Watermark>,
     /// Protected records that the candidate would remove, by key.
     pub protected_removed: Vec<String>,
+    /// How many more of them there are than are listed.
+    #[serde(default)]
+    pub protected_unlisted: u64,
+    /// Grants of entitlements that the policy calls privileged that appear or vanish.
+    #[serde(default)]
+    pub marked_grants: MarkedGrants,
+    /// When it is judged; none when nobody said, and then no exemption counts.
+    #[serde(default)]
+    pub judged_at: Option<Timestamp>,
+    /// What the operators' rules found, by name.
+    #[serde(default)]
+    pub rules: BTreeMap<RuleName, RuleCount>,
     /// The sync that waits in quarantine, where one does.
     #[serde(default)]
     pub quarantined: Option<SyncNumber>,
@@ -158,4 +170,28 @@ pub struct History {
     /// The reading that waits for this one; none when none does.
     #[serde(default)]
     pub earlier: Option<Earlier>,
+}
+
+/// What was removed within a time, over all syncs accepted in it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Window {
+    /// By syncs that policy accepted, by label (`user`, `grant`, ...).
+    pub removed: BTreeMap<String, u64>,
+    /// By syncs that a person released, by label.
+    #[serde(default)]
+    pub released: BTreeMap<String, u64>,
+    /// Records that there were at its beginning, by label.
+    pub records_then: BTreeMap<String, u64>,
+}
+
+/// Grants of entitlements that the policy calls privileged, counted.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct MarkedGrants {
+    /// Those that appeared.
+    pub appeared: u64,
+    /// Those that vanished.
+    pub vanished: u64,
+    /// A few of them.
+    #[serde(default)]
+    pub examples: Examples,
 }

@@ -15,9 +15,11 @@ mod reading;
 mod record;
 mod references;
 mod review;
+mod rules;
 mod shape;
 
 use findings::Findings;
+pub use rules::rule_findings;
 
 /// What every check looks at.
 #[derive(Clone, Copy)]
@@ -47,7 +49,7 @@ pub fn judge(
     policy: &Policy,
 ) -> Judged {
     let case = Case { last_good, candidate: &candidate, history, policy };
-    let mut findings = Findings::default();
+    let mut findings = Findings::exempting(&policy.exemptions, history.judged_at);
     for check in [
         protocol::check,
         record::check,
@@ -56,6 +58,7 @@ pub fn judge(
         change::check,
         shape::check,
         freshness::check,
+        rules::check,
         // After all that speak of removals: it answers them.
         lookup::check,
         review::check,

@@ -16,6 +16,7 @@ pub mod lookup;
 mod part;
 mod policy;
 pub mod reading;
+mod rules;
 mod selection;
 mod verdict;
 mod words;
@@ -23,17 +24,23 @@ mod words;
 pub use agreement::{Agreed, Asked, Disagreement, agree};
 pub use census::{Census, ColumnCensus, Examples, PrivilegedCensus, ScopeCensus, TypeCensus};
 pub use evidence::{
-    Candidate, Defect, DefectKind, Delta, History, PrivilegedDelta, ScopeDelta, TypeDelta,
+    Candidate, Defect, DefectKind, Delta, History, MarkedGrants, PrivilegedDelta, ScopeDelta,
+    TypeDelta, Window,
 };
-pub use judge::judge;
+pub use judge::{judge, rule_findings};
 pub use part::{flow, holds_removals_alone, release_part};
 pub use policy::{
-    FirstSync, Group, GroupError, KeyGlob, KeyGlobError, Limit, LimitPatch, Limits, LimitsPatch,
-    LookUpWhen, Lookups, LookupsPatch, OnIncomplete, OnSuspicion, PERCENT_RECORDS_MIN, People,
-    PeopleError, Percent, PercentError, Policy, PolicyPatch, PrivilegedLimit, PrivilegedPatch,
-    Recover, ReleasePatch, ReleaseRule, RemovalsVerified, RequiredAttribute,
-    RequiredAttributeError, Reread, RereadPatch, Risk, SchemaPatch, TimeSpan, TimeSpanError,
+    BUDGET_DEFAULT, BUDGETS_MAX, Budget, Condition, EXEMPTIONS_MAX, ExemptCode, ExemptCodeError,
+    Exemption, FirstSync, Governs, Group, GroupError, KeyGlob, KeyGlobError, Limit, LimitPatch,
+    Limits, LimitsPatch, LookUpWhen, Lookups, LookupsPatch, Marked, MarkedTarget,
+    MarkedTargetError, On, OnError, OnIncomplete, OnSuspicion, OperatorRule, OperatorRuleError,
+    PERCENT_RECORDS_MIN, People, PeopleError, Percent, PercentError, Policy, PolicyPatch,
+    PrivilegedLimit, PrivilegedPatch, RULES_MAX, Recover, ReleasePatch, ReleaseRule,
+    RemovalsVerified, RequiredAttribute, RequiredAttributeError, Reread, RereadPatch, Risk,
+    RuleAction, RuleName, RuleNameError, SchemaPatch, Target, TimeSpan, TimeSpanError, Until,
+    UntilError, Watched, Weakening, Words, WordsError,
 };
+pub use rules::{Announced, RuleCount, RuleCounter, announced, fitted};
 pub use selection::{Selection, SelectionError};
 pub use verdict::{
     Accepted, DIGEST_PREFIX_MIN, Held, Judged, Release, ReleaseError, Verdict, Zone, may_release,

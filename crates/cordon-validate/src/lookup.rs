@@ -132,7 +132,7 @@ const OF_REMOVALS: [&str; 10] = [
     codes::SCOPE_EMPTIED.code,
     codes::REMOVED.code,
     codes::REMOVED_IN_SCOPE.code,
-    codes::REMOVED_24H.code,
+    codes::REMOVED_WITHIN.code,
     // More than ever, side by side in the listing, groups without members, principals without what
     // they hold, and small losses that add up.
     "CRD-D501",

@@ -15,26 +15,47 @@ use serde::{Deserialize, Serialize};
 use crate::words::count as thousands;
 
 mod asking;
+mod budget;
+mod condition;
 mod describe;
+mod exemption;
 mod glob;
+mod governs;
+mod marks;
 mod patch;
 mod percent;
 mod release;
+mod rule;
 mod span;
 
+mod weakened;
+
 pub use asking::{LookUpWhen, Lookups, LookupsPatch, RemovalsVerified, Reread, RereadPatch};
+pub use budget::{BUDGET_DEFAULT, BUDGETS_MAX, Budget};
+pub use condition::Condition;
+pub(crate) use condition::Seen;
+pub use exemption::{
+    EXEMPTIONS_MAX, ExemptCode, ExemptCodeError, Exemption, Until, UntilError, Words, WordsError,
+};
 pub use glob::{KeyGlob, KeyGlobError};
+pub use governs::Governs;
+pub use marks::{Marked, MarkedTarget, MarkedTargetError};
 pub use patch::{LimitPatch, LimitsPatch, PolicyPatch, PrivilegedPatch, SchemaPatch};
 pub use percent::{Percent, PercentError};
 pub use release::{Group, GroupError, People, PeopleError, ReleasePatch, ReleaseRule};
+pub use rule::{
+    On, OnError, OperatorRule, OperatorRuleError, RULES_MAX, RuleAction, RuleName, RuleNameError,
+    Target, Watched,
+};
 pub use span::{TimeSpan, TimeSpanError};
+pub use weakened::Weakening;
 
 /// Records below which a percentage says nothing, so that only absolute limits count.
 pub const PERCENT_RECORDS_MIN: u64 = 20;
 
 /// What a step may do unattended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct Policy {
     /// What a connector's first sync needs.
     pub first_sync: FirstSync,
@@ -46,6 +67,8 @@ pub struct Policy {
     pub on_suspicion: OnSuspicion,
     /// Who may release what waits.
     pub release: ReleaseRule,
+    /// What its data decides about; the risk follows from it where none is configured.
+    pub governs: Vec<Governs>,
     /// What is at stake when this connector's data is wrong.
     pub risk: Risk,
     /// Removals of a type.
@@ -57,8 +80,8 @@ pub struct Policy {
     /// Removals within one scope: what differs from the limit of its records' label, or from the
     /// default where a scope holds several labels.
     pub removed_in_scope: LimitPatch,
-    /// Removals of a type within 24 hours, this sync's included.
-    pub removed_24h_percent: Percent,
+    /// Removals of a type over hours and days, this sync's included.
+    pub budgets: Vec<Budget>,
     /// Privileged grants that appear or vanish at once.
     pub privileged: PrivilegedLimit,
     /// References that point at nothing.
@@ -73,6 +96,16 @@ pub struct Policy {
     pub removals_verified: RemovalsVerified,
     /// When a suspicious source is read once more.
     pub reread: Reread,
+    /// Records that are never removed unattended, by what they are like.
+    pub protected_where: Vec<Marked>,
+    /// Entitlements that are privileged whatever their connector says, by id.
+    pub privileged_entitlements: Vec<KeyGlob>,
+    /// The same by what they are like.
+    pub privileged_where: Vec<Marked>,
+    /// Findings that somebody answers for, by name.
+    pub exemptions: BTreeMap<RuleName, Exemption>,
+    /// What operators demand besides, by name.
+    pub rules: BTreeMap<RuleName, OperatorRule>,
     /// Age from which a last known good is stale. It has no part in verdicts: a judge has no clock.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub freshness: Duration,
@@ -88,12 +121,13 @@ impl Default for Policy {
             recover: Recover::Auto,
             on_suspicion: OnSuspicion::Quarantine,
             release: ReleaseRule::default(),
+            governs: Vec::new(),
             risk: Risk::Medium,
             removed: Limits::all(removed),
             added: Limits::all(unlimited),
             modified: Limits::all(unlimited),
             removed_in_scope: LimitPatch::default(),
-            removed_24h_percent: Percent::whole(20),
+            budgets: vec![Budget::percent(BUDGET_DEFAULT, Percent::whole(20))],
             privileged: PrivilegedLimit { count: 3, percent: Percent::whole(5) },
             dangling_percent: Percent::whole(1),
             required: Vec::new(),
@@ -101,6 +135,11 @@ impl Default for Policy {
             lookup: Lookups::default(),
             removals_verified: RemovalsVerified::Note,
             reread: Reread::default(),
+            protected_where: Vec::new(),
+            privileged_entitlements: Vec::new(),
+            privileged_where: Vec::new(),
+            exemptions: BTreeMap::new(),
+            rules: BTreeMap::new(),
             freshness: Duration::from_secs(6 * 3_600),
         }
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cordon_model::ConnectorName;
-use cordon_validate::Policy;
+use cordon_validate::{BUDGETS_MAX, EXEMPTIONS_MAX, Policy, PolicyPatch, RULES_MAX};
 use jiff::tz::TimeZone;
 
 use super::error::ConfigError;
@@ -16,6 +16,8 @@ use crate::unit::{Backoff, Rules};
 
 /// The only version of the configuration's format.
 const VERSION: u32 = 1;
+/// Patterns of protected records and privileged entitlements in one guard, at most.
+const PATTERNS_MAX: usize = 1_000;
 /// A configuration file is written by hand; a larger one is something else.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
@@ -37,7 +39,10 @@ pub(super) fn read(path: &Path) -> Result<Config, ConfigError> {
         connectors: Default::default(),
         sinks: Default::default(),
     };
-    let host = Policy::default().overlaid(&file.guard);
+    if let Some(message) = too_much(&file.guard) {
+        return Err(ConfigError::of_file(path, format!("guard: {message}")));
+    }
+    let host = Policy::default().overlaid(&file.guard).for_every_connector();
     let included = included(path, base, &file.daemon.include)?;
     let own = file.connector.into_iter().map(|(name, raw)| (path.to_owned(), name, raw));
     for (from, name, raw) in own.chain(included) {
@@ -165,6 +170,9 @@ fn connector(
         Ok(isolation) => isolation,
         Err(message) => return fail(message),
     };
+    if let Some(message) = too_much(&raw.guard).or_else(|| taken_names(&raw.guard, host)) {
+        return fail(message);
+    }
     let policy = host.clone().overlaid(&raw.guard);
     let backoff = raw.restart.backoff.map_or_else(Backoff::default, |spans| Backoff {
         base: *spans.0.start(),
@@ -200,6 +208,35 @@ fn connector(
         policy,
         name,
     })
+}
+
+/// What a policy says of single records is walked for every record that changed.
+pub(super) fn too_much(guard: &PolicyPatch) -> Option<String> {
+    fn len<T>(list: Option<&Vec<T>>) -> usize {
+        list.map_or(0, Vec::len)
+    }
+    let marks = len(guard.protected_where.as_ref()) + len(guard.privileged_where.as_ref());
+    let globs = len(guard.protected.as_ref()) + len(guard.privileged_entitlements.as_ref());
+    let counted = [
+        ("rules", guard.rule.as_ref().map_or(0, |rules| rules.len()), RULES_MAX),
+        ("exemptions", guard.exemption.as_ref().map_or(0, |all| all.len()), EXEMPTIONS_MAX),
+        ("budgets", len(guard.budget.as_ref()), BUDGETS_MAX),
+        ("records marked by what they are like", marks, RULES_MAX),
+        ("patterns of marked records", globs, PATTERNS_MAX),
+    ];
+    let found = counted.into_iter().find(|(_, found, max)| found > max);
+    found.map(|(what, found, max)| format!("{found} {what} are more than {max}"))
+}
+
+/// A rule of the host cannot be replaced by one of a connector, nor an exemption.
+pub(super) fn taken_names(guard: &PolicyPatch, host: &Policy) -> Option<String> {
+    let rules = guard.rule.iter().flatten().map(|(name, _)| name);
+    let exemptions = guard.exemption.iter().flatten().map(|(name, _)| name);
+    let rule = rules.into_iter().find(|name| host.rules.contains_key(*name));
+    let exemption = exemptions.into_iter().find(|name| host.exemptions.contains_key(*name));
+    let (what, name) =
+        rule.map(|name| ("rule", name)).or_else(|| exemption.map(|name| ("exemption", name)))?;
+    Some(format!("guard.{what}.{name}: [guard] has one of that name, which holds here too"))
 }
 
 /// What a process may use. A limit that nobody asked for still holds where the host can give it.

@@ -190,8 +190,19 @@ impl Service {
         }
         let finished = self.host.finished.subscribe();
         // Whoever asks while a sync runs gets the end of that one.
-        if handle.progress.borrow().is_none() {
-            handle.tell(Command::Sync).await;
+        let runs = handle.progress.borrow().is_some();
+        match order.dry_run {
+            true if runs => {
+                let message =
+                    format!("a sync of `{name}` runs, which would be taken for a dry run");
+                return Err(Refusal::invalid("CRD-H003", message)
+                    .still("the sync goes on")
+                    .hint(format!("see it to its end with `cordon sync {name} --wait`"))
+                    .into());
+            }
+            true => handle.tell(Command::DryRun).await,
+            false if runs => {}
+            false => handle.tell(Command::Sync).await,
         }
         let (events, stream) = mpsc::channel(16);
         let service = self.clone();

@@ -33,7 +33,7 @@ pub(super) fn run(row: &RunRow) -> v1::Run {
     v1::Run {
         connector: row.connector.to_string(),
         sync: row.sync.0,
-        outcome: row.outcome.as_str().into(),
+        outcome: outcome(row).into(),
         started_at: row.started_at.as_microsecond(),
         ended_at: micros(row.ended_at),
         trigger: row.trigger.clone(),
@@ -54,8 +54,23 @@ pub(super) fn run(row: &RunRow) -> v1::Run {
     }
 }
 
+/// What a run came to. A dry run that was judged came to nothing, as it was meant to.
+pub(super) fn outcome(row: &RunRow) -> &'static str {
+    match row.outcome {
+        RunOutcome::Failed if tried(row) => cordon_ledger::DRY_RUN,
+        outcome => outcome.as_str(),
+    }
+}
+
+fn tried(row: &RunRow) -> bool {
+    row.trigger == cordon_ledger::DRY_RUN && row.digest.is_some()
+}
+
 /// Why a run failed, in one word.
 fn reason(row: &RunRow) -> Option<Reason> {
+    if tried(row) {
+        return None;
+    }
     let told = Reason::of_text(row.error.as_deref().unwrap_or_default());
     match row.outcome {
         RunOutcome::Failed => Some(told.unwrap_or(Reason::Shutdown)),

@@ -145,6 +145,7 @@ fn ranked_status(
         progress: progress(handle),
         quarantined_sync: quarantined.map_or(0, |row| row.sync.0),
         quarantined_digest: quarantined.map(|row| row.digest.clone()).unwrap_or_default(),
+        standing: facts.standing.iter().map(render::finding).collect(),
         reason: view.reason().to_owned(),
         reread_at: micros(view.reread_at(&facts)),
         rest: quarantined.and_then(render::rest),

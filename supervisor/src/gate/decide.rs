@@ -2,13 +2,13 @@
 
 use std::time::Instant;
 
-use cordon_ledger::{Acceptance, ChangeCounts, LeftBy, QuarantinedRun, RejectedRun};
+use cordon_ledger::{Acceptance, ChangeCounts, DryRun, LeftBy, QuarantinedRun, RejectedRun};
 use cordon_model::{Severity, SyncNumber};
-use cordon_store::{ReadError, Snapshot};
+use cordon_store::Snapshot;
 use cordon_validate::{Candidate, History, Judged, Verdict, holds_removals_alone, lookup};
 use jiff::Timestamp;
 
-use super::{Asking, Decision, Gate, GateError, changes_of, note, reread};
+use super::{Asking, Decision, Gate, GateError, Purpose, changes_of, note};
 use crate::reason::Reason;
 use crate::session::Outcome;
 
@@ -20,6 +20,7 @@ impl Gate<'_> {
         outcome: Outcome,
         last_good: Option<Snapshot>,
         asking: &Asking<'_>,
+        purpose: Purpose,
     ) -> Result<Decision, GateError> {
         (self.host.faults)("gate.staged");
         let mut measured = self.measured(Some(asking.process), outcome.records);
@@ -60,6 +61,19 @@ impl Gate<'_> {
             }),
         );
         let decision = match judged {
+            judged if purpose == Purpose::Try => {
+                let run = DryRun {
+                    outcome: judged.verdict().outcome.as_str().to_owned(),
+                    digest,
+                    against,
+                    verdict_json,
+                    findings,
+                    counts,
+                    measured,
+                };
+                self.end_dry_run(sync, &run).await?;
+                Decision::Tried
+            }
             Judged::Accepted(accepted) => {
                 let acceptance = Acceptance::Policy { verdict_json, findings, measured };
                 let staged = self.staged(sync).await?;
@@ -108,6 +122,16 @@ impl Gate<'_> {
         Ok(decision)
     }
 
+    /// Writes down what a dry run would have come to, and lets go of what it brought.
+    async fn end_dry_run(&self, sync: SyncNumber, run: &DryRun) -> Result<(), GateError> {
+        let name = &self.connector.name;
+        // Gone before it is told: a crash in between leaves a run without an end, and no candidate.
+        self.discard(sync).await;
+        self.host.ledger.end_dry_run(name, sync, run, Timestamp::now()).await?;
+        tracing::info!(connector = %name, %sync, would_be = run.outcome, "dry run");
+        Ok(())
+    }
+
     async fn quarantine(&self, run: QuarantinedRun) -> Result<(), GateError> {
         let sync = run.sync;
         let (_, entered) = self.host.ledger.quarantine_run(&run, Timestamp::now()).await?;
@@ -149,64 +173,6 @@ impl Gate<'_> {
     ) -> Result<(), GateError> {
         let current = self.host.ledger.last_good(&self.connector.name).await?.map(|row| row.sync);
         if current == against { Ok(()) } else { Err(GateError::Outrun(sync)) }
-    }
-
-    pub(super) async fn history(
-        &self,
-        content_digest: &str,
-        candidate: &Candidate,
-        last_good: Option<&Snapshot>,
-    ) -> Result<History, GateError> {
-        let name = &self.connector.name;
-        let known = self.host.ledger.history(name, content_digest, Timestamp::now()).await?;
-        let waiting = self.host.ledger.quarantined(Some(name)).await?;
-        Ok(History {
-            accepted: known.accepted,
-            removed_24h: known.removed_24h,
-            records_24h_ago: known.records_24h_ago,
-            replays: known.replays,
-            watermarks: known.watermarks,
-            protected_removed: self.protected_removed(candidate, last_good).await?,
-            quarantined: waiting.first().map(|row| row.sync),
-            withheld: self.withheld(candidate.sync, last_good, waiting.first()).await?,
-            held: 0,
-            lookup: None,
-            earlier: waiting.first().and_then(|row| {
-                let is_same =
-                    row.content_digest == content_digest && row.against == candidate.against;
-                reread::waiting(row).as_earlier(row.sync, is_same, &self.connector.policy)
-            }),
-        })
-    }
-
-    /// Keys of protected records that the candidate would remove; costs nothing where none is
-    /// protected.
-    async fn protected_removed(
-        &self,
-        candidate: &Candidate,
-        last_good: Option<&Snapshot>,
-    ) -> Result<Vec<String>, GateError> {
-        let Some(last_good) = last_good.cloned() else { return Ok(Vec::new()) };
-        if self.connector.policy.protected.is_empty()
-            || changes_of(&candidate.census, candidate.delta.as_ref()).removed == 0
-        {
-            return Ok(Vec::new());
-        }
-        let store = self.host.store.clone();
-        let policy = self.connector.policy.clone();
-        let (name, sync) = (self.connector.name.clone(), candidate.sync);
-        let found = tokio::task::spawn_blocking(move || {
-            let staged = store.candidate(&name, sync)?;
-            let mut found = Vec::new();
-            for change in store.changes(Some(&last_good), &staged, 0)? {
-                let change = change?;
-                if change.op == cordon_model::ChangeOp::Removed && policy.protects(&change.key) {
-                    found.push(change.key);
-                }
-            }
-            Ok::<_, ReadError>(found)
-        });
-        Ok(found.await??)
     }
 }
 

@@ -222,7 +222,13 @@ impl Gate<'_> {
             LeftBy::Policy => history.held = counts.total(),
         }
         for (label, removed) in super::publish::removed_by_label(&disk.part.manifest) {
-            *history.removed_24h.entry(label).or_default() += removed;
+            for window in history.windows.values_mut() {
+                let sums = match left_by {
+                    LeftBy::Person => &mut window.released,
+                    LeftBy::Policy => &mut window.removed,
+                };
+                *sums.entry(label.clone()).or_default() += removed;
+            }
         }
         let scopes = disk.part.manifest.census.scopes.iter();
         history.watermarks =

@@ -252,7 +252,8 @@ pub(super) async fn facts(ledger: &Ledger, name: &ConnectorName) -> anyhow::Resu
     };
     let quarantined = ledger.quarantined(Some(name)).await?.into_iter().next();
     let asked = ledger.release_requests(Some(name)).await?.into_iter().next();
-    Ok(Facts { last_good, last_good_run, quarantined, asked })
+    let standing = super::policies::standing(ledger, name).await?;
+    Ok(Facts { last_good, last_good_run, quarantined, asked, standing })
 }
 
 /// When the sync began from which the schedule counts, given the newest runs, newest first.

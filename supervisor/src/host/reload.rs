@@ -34,9 +34,19 @@ impl Host {
                 && config.daemon.socket == running.daemon.socket,
             "data_dir and socket cannot change while the service runs; restart it"
         );
+        let unmet = self.unmet_rules(&config).await;
+        anyhow::ensure!(
+            unmet.is_empty(),
+            "{}\n  hint: correct the rule; `cordon rule list` shows what rules fit",
+            unmet.join("\n")
+        );
+        self.note_policies(&config, actor).await?;
         self.allow_syncs(running.daemon.max_concurrent_syncs, config.daemon.max_concurrent_syncs);
         let mut done = self.apply(Arc::new(config)).await?;
         self.rotate(&mut done).await;
+        for name in self.connectors().keys() {
+            self.refresh(name).await;
+        }
         let body = serde_json::json!({
             "added": done.added, "removed": done.removed, "changed": done.changed,
             "rotated": done.rotated,
@@ -60,6 +70,16 @@ impl Host {
                 permits.forget();
             }
         });
+    }
+
+    /// Tells loudly of rules that cannot be met; the syncs that they hold for wait meanwhile.
+    pub(crate) async fn tell_unmet_rules(&self) {
+        for rule in self.unmet_rules(&self.loaded().config).await {
+            tracing::error!(
+                rule,
+                "a rule cannot be evaluated: correct it, its connector's syncs wait"
+            );
+        }
     }
 
     /// Steers towards a configuration.

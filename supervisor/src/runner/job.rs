@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Connector;
 use crate::egress::Flows;
-use crate::gate::{Asking, Decision, Gate, GateError};
+use crate::gate::{Asking, Decision, Gate, GateError, Purpose};
 use crate::host::Host;
 use crate::liveness::Late;
 use crate::logs::Logs;
@@ -178,7 +178,7 @@ impl Errand {
             dev: self.host.dev,
             on_spawn,
         };
-        let may_wait = !matches!(self.trigger, None | Some(Trigger::Operator));
+        let may_wait = !matches!(self.trigger, None | Some(Trigger::Operator | Trigger::DryRun));
         let in_turn = async {
             let _turn = self.host.starts.turn(may_wait).await;
             start.run().await
@@ -253,7 +253,11 @@ impl Errand {
         // From here on an order ends nothing but questions to the source: a verdict that is being
         // written down is written whole.
         let asking = Asking { process, cancel: &self.cancel, progress };
-        Ok(gate.decide(sync, outcome, last_good, &asking).await?)
+        let purpose = match self.trigger {
+            Some(Trigger::DryRun) => Purpose::Try,
+            _ => Purpose::Decide,
+        };
+        Ok(gate.decide(sync, outcome, last_good, &asking, purpose).await?)
     }
 }
 

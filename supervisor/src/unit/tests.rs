@@ -74,6 +74,7 @@ enum Word {
     Due,
     Suspicious,
     Asked,
+    Tried,
     Ready,
     Done,
     Dies(Reason),
@@ -108,6 +109,7 @@ impl Word {
             Self::Due => Event::Due(Trigger::Schedule),
             Self::Suspicious => Event::Due(Trigger::Reread),
             Self::Asked => Event::Due(Trigger::Operator),
+            Self::Tried => Event::Due(Trigger::DryRun),
             Self::Ready => Event::Ready { start },
             Self::Done => Event::SyncDone { start },
             Self::Dies(reason) => Event::Gone { start, reason, roll: 1.0 },
@@ -133,7 +135,7 @@ fn play(words: &[Word]) -> Play {
 
 use Word::{
     Asked, Dies, Done, Drain, Due, Fails, Gone, Idle, Outdated, Patience, Ready, Reconfigured,
-    Restart, Shutdown, Suspicious,
+    Restart, Shutdown, Suspicious, Tried,
 };
 
 #[test]
@@ -220,6 +222,28 @@ fn a_crash_loop_opens_the_breaker_and_an_operator_closes_it() {
         let play = play.now(Asked);
         assert_eq!((play.unit.hold, play.launches()), (None, true));
     }
+}
+
+#[test]
+fn a_dry_run_that_fails_or_is_interrupted_does_not_come_again() {
+    for end in [Dies(Reason::Signal), Fails(Reason::Unavailable)] {
+        let play = play(&[Tried, Ready]);
+        assert_eq!(play.effects, [Effect::Sync(Trigger::DryRun)]);
+        assert_eq!(play.then(end).unit.due, None, "{end:?}");
+    }
+    let play = play(&[Tried, Dies(Reason::Signal)]);
+    assert_eq!((play.unit.due, play.phase()), (None, Phase::Down), "it died at its start");
+    let play = self::play(&[Tried, Ready]).then(Wanted::Paused).then(Gone).then(Wanted::Run);
+    assert!(!play.launches());
+}
+
+#[test]
+fn a_sync_that_is_due_takes_the_place_of_a_dry_run_and_not_the_other_way_round() {
+    for words in [[Tried, Due, Ready], [Due, Tried, Ready]] {
+        assert_eq!(play(&words).effects, [Effect::Sync(Trigger::Schedule)], "{words:?}");
+    }
+    let play = play(&[Due, Ready, Tried, Done]);
+    assert_eq!(play.effects, [Effect::Sync(Trigger::DryRun)], "after the sync that runs");
 }
 
 #[test]

@@ -12,11 +12,12 @@ use crate::units;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 With --wait: exits 0 when the sync is committed, 1 when it failed or was rejected. A quarantined
-sync was done, and waits for a person: exits 0, or 3 with --exit-code.
+sync was done, and waits for a person: exits 0, or 3 with --exit-code. With --dry-run the source is
+read and judged, and nothing is kept: no snapshot, no quarantine, no delivery.
 
 Examples:
   cordon sync hr-csv
-  cordon sync hr-csv --wait --exit-code
+  cordon sync hr-csv --dry-run --exit-code
   cordon sync hr-csv --wait -o json | jq '.items[0].outcome'")]
 pub(crate) struct SyncArgs {
     /// The connector
@@ -25,8 +26,11 @@ pub(crate) struct SyncArgs {
     /// Stay until the sync has ended, and show how it goes
     #[arg(long)]
     pub(crate) wait: bool,
-    /// Exit 3 when the sync is quarantined
-    #[arg(long, requires = "wait")]
+    /// Judge what comes, show what would become of it, and discard it; waits for the end
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Exit 3 when the sync is, or would be, quarantined
+    #[arg(long)]
     pub(crate) exit_code: bool,
 }
 

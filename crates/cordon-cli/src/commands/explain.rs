@@ -235,7 +235,7 @@ mod tests {
         insta::assert_snapshot!(page(it).plain(), @r"
         CRD-D104  Protected records would be removed.
           effect  quarantine
-          set by  `protected`
+          set by  `protected`, `protected_where`
 
         Why it matters
           Protected records are those that you need when everything else fails: break-glass accounts, the

@@ -2,7 +2,7 @@
 
 use cordon_wire::v1;
 
-use crate::args::{OrderArgs, PauseArgs, RestartArgs};
+use crate::args::{AcknowledgeArgs, OrderArgs, PauseArgs, RestartArgs};
 use crate::client::{Client, answer};
 use crate::errors::Failure;
 use crate::exit::Exit;
@@ -40,6 +40,17 @@ pub(super) async fn restart(
 ) -> Result<Exit, Failure> {
     let request = request(args.order, args.wait);
     let response = answer(client.restart(request)).await?;
+    show(&response, out)
+}
+
+pub(super) async fn acknowledge(
+    mut client: Client,
+    args: AcknowledgeArgs,
+    out: &mut Output,
+) -> Result<Exit, Failure> {
+    let AcknowledgeArgs { name: connector, reason } = args;
+    let request = v1::OrderRequest { connector, reason, wait: false };
+    let response = answer(client.acknowledge_policy(request)).await?;
     show(&response, out)
 }
 
@@ -101,6 +112,6 @@ mod tests {
 
     #[test]
     fn an_order_as_json_has_the_new_status() {
-        insta::assert_snapshot!(sample::json(&response(1, "stopped ldap-corp")), @r#"{"evidence":1,"message":"stopped ldap-corp","status":{"name":"ldap-corp","trust":"quarantined","trust_reasons":["PartialRead","RemovedOverLimit"],"trust_since":"2026-03-02T07:00:00Z","runtime":"idle","runtime_detail":"","last_good_at":"2026-03-02T06:49:00Z","last_good_sync":417,"next_sync_at":"2026-03-02T09:49:00Z","records":18204,"last_change":{"added":12,"removed":7019,"modified":40},"pause":null,"pid":41877,"restarts":0,"use":"ldap","labels":{"owner":"iam"},"progress":null,"quarantined_sync":418,"quarantined_digest":"91fe04c2aabbccdd00112233445566778899aabbccddeeff0011223344556677","reason":"","reread_at":null,"rest":null,"asked":null}}"#);
+        insta::assert_snapshot!(sample::json(&response(1, "stopped ldap-corp")), @r#"{"evidence":1,"message":"stopped ldap-corp","status":{"name":"ldap-corp","trust":"quarantined","trust_reasons":["PartialRead","RemovedOverLimit"],"trust_since":"2026-03-02T07:00:00Z","runtime":"idle","runtime_detail":"","last_good_at":"2026-03-02T06:49:00Z","last_good_sync":417,"next_sync_at":"2026-03-02T09:49:00Z","records":18204,"last_change":{"added":12,"removed":7019,"modified":40},"pause":null,"pid":41877,"restarts":0,"use":"ldap","labels":{"owner":"iam"},"progress":null,"quarantined_sync":418,"quarantined_digest":"91fe04c2aabbccdd00112233445566778899aabbccddeeff0011223344556677","reason":"","standing":[],"reread_at":null,"rest":null,"asked":null}}"#);
     }
 }

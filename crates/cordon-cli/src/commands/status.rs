@@ -175,11 +175,15 @@ fn note(status: &v1::ConnectorStatus, scene: &Scene) -> String {
         return format!("{}: \"{}\"{until}", pause.by, pause.reason);
     }
     let reasons = status.trust_reasons.join(", ");
+    let weaker = match status.standing.len() as u64 {
+        0 => String::new(),
+        number => units::plural(number, "standing finding", "standing findings"),
+    };
     let reread = match status.reread_at {
         0 => String::new(),
         at => format!("read again {}", scene.ahead(at)),
     };
-    [reasons, reread, status.runtime_detail.clone()]
+    [reasons, reread, status.runtime_detail.clone(), weaker]
         .into_iter()
         .filter(|part| !part.is_empty())
         .collect::<Vec<_>>()

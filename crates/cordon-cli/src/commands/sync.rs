@@ -16,6 +16,8 @@ use crate::output::table::Grid;
 use crate::progress::Progress;
 use crate::units;
 
+/// The outcome of a dry run that was judged.
+const DRY_RUN: &str = "dry-run";
 /// Findings shown of a sync that did not pass.
 const FINDINGS_MAX: usize = 10;
 
@@ -24,7 +26,15 @@ pub(super) async fn run(
     args: SyncArgs,
     out: &mut Output,
 ) -> Result<Exit, Failure> {
-    let request = v1::StartSyncRequest { connector: args.name.clone(), wait: args.wait };
+    let wait = args.wait || args.dry_run;
+    let dry_run = args.dry_run;
+    if args.exit_code && !wait {
+        return Err(Failure::Usage {
+            message: "--exit-code says how a sync ends, and nobody waits for the end".into(),
+            hint: "add --wait or --dry-run".into(),
+        });
+    }
+    let request = v1::StartSyncRequest { connector: args.name.clone(), wait, dry_run };
     let mut events = answer(client.sync(request)).await?;
     let mut progress = Progress::new(out.is_talkative());
     let ended = loop {
@@ -34,9 +44,7 @@ pub(super) async fn run(
         let event = event.inspect_err(|_| progress.finish())?;
         match event.event {
             Some(sync_event::Event::Run(run)) => break Some(run),
-            Some(sync_event::Event::Progress(now)) if args.wait => {
-                progress.observe(&args.name, &now)
-            }
+            Some(sync_event::Event::Progress(now)) if wait => progress.observe(&args.name, &now),
             Some(sync_event::Event::Progress(now)) => return started(&args.name, &now, out),
             // What a newer daemon may say is no end.
             None => {}
@@ -64,8 +72,11 @@ fn started(name: &str, progress: &v1::SyncProgress, out: &mut Output) -> Result<
 
 /// How the command ends when the sync has.
 fn end(run: v1::Run, exit_code: bool) -> Result<Exit, Failure> {
+    let would_be_held = run.outcome == DRY_RUN && holds(&run);
     match run.outcome.as_str() {
         "quarantined" if exit_code => Ok(Exit::Attention),
+        DRY_RUN if exit_code && would_be_held => Ok(Exit::Attention),
+        DRY_RUN => Ok(Exit::Done),
         "committed" | "released" | "superseded" | "quarantined" => Ok(Exit::Done),
         _ => Err(Failure::SyncEnded {
             reason: why(&run),
@@ -76,9 +87,18 @@ fn end(run: v1::Run, exit_code: bool) -> Result<Exit, Failure> {
     }
 }
 
+/// Whether something would hold it back.
+fn holds(run: &v1::Run) -> bool {
+    run.findings.iter().any(|it| matches!(it.severity.as_str(), "quarantine" | "reject"))
+}
+
 fn page(run: &v1::Run, scene: &Scene) -> Page {
     let mut page = Page::new();
-    let mark = scene.glyphs.outcome(&run.outcome);
+    let mark = match run.outcome.as_str() {
+        DRY_RUN if holds(run) => scene.glyphs.bad(),
+        DRY_RUN => scene.glyphs.good(),
+        outcome => scene.glyphs.outcome(outcome),
+    };
     page.styled(mark.tone, &format!("{} {}", mark.glyph, run.outcome));
     page.push(&format!(
         "  {} sync {}: {}, {} in {}",
@@ -102,6 +122,10 @@ fn page(run: &v1::Run, scene: &Scene) -> Page {
     }
     if !grid.is_empty() {
         grid.write(&mut page, 2);
+    }
+    if run.outcome == DRY_RUN {
+        let would = if holds(run) { "It would be held back." } else { "It would be committed." };
+        page.line(&format!("  {would} Nothing of it was kept, and nothing was changed."));
     }
     if run.outcome == "quarantined" {
         page.line("  Nothing has been sent downstream; the last known good stays.");
@@ -133,6 +157,20 @@ mod tests {
           Nothing has been sent downstream; the last known good stays.
           next: cordon diff ldap-corp 418
         "#);
+    }
+
+    #[test]
+    fn a_dry_run_says_what_it_would_have_come_to() {
+        let mut run = sample::run(418, "dry-run");
+        insta::assert_snapshot!(page(&run, &Scene::fixed()).plain(), @r#"
+        ✓ dry-run  ldap-corp sync 418: 11,197 records, +12 -7,019 ~40 in 3m 12s
+          It would be committed. Nothing of it was kept, and nothing was changed.
+        "#);
+        assert_eq!(end(run.clone(), true).map_err(|it| it.exit()), Ok(Exit::Done));
+        run.findings = sample::findings();
+        assert!(page(&run, &Scene::fixed()).plain().contains("It would be held back."));
+        assert_eq!(end(run.clone(), true).map_err(|it| it.exit()), Ok(Exit::Attention));
+        assert_eq!(end(run, false).map_err(|it| it.exit()), Ok(Exit::Done));
     }
 
     #[test]

@@ -77,6 +77,7 @@ view!(ConnectorStatus {
     quarantined_sync,
     quarantined_digest,
     reason,
+    standing: list,
     reread_at: moment,
     rest: maybe,
     asked: maybe,
@@ -191,6 +192,45 @@ view!(Event { seq, time: moment, connector, kind, actor, message, hash, body });
 view!(DoctorItem { name, state, detail, fix });
 view!(ProveResult { case, result, detail });
 view!(ReloadResponse { added, removed, changed, rotated, evidence });
+view!(BacktestSync {
+    connector,
+    sync,
+    against,
+    taken_at: moment,
+    outcome,
+    verdict,
+    codes,
+    codes_then,
+    changes: maybe,
+    difference,
+    message,
+});
+view!(BacktestSummary {
+    policy,
+    judged,
+    held,
+    held_then,
+    newly_held,
+    no_longer_held,
+    removals_held,
+    removals_held_then,
+    unknown,
+    missing,
+});
+view!(OperatorRule { connector, name, on, selects, demands, message, state, detail });
+view!(RuleResult {
+    connector,
+    sync,
+    against,
+    taken_at: moment,
+    outcome,
+    rule,
+    result,
+    found,
+    of,
+    message,
+    examples,
+});
 view!(SecretCheck { owner, place, reference, state, detail });
 
 macro_rules! item {
@@ -224,6 +264,9 @@ item!(QuarantinedSync, "QuarantinedSyncList", |it| format!("{}/{}", it.connector
 item!(Event, "EventList", |it| it.seq.to_string());
 item!(DoctorItem, "DoctorItemList", |it| it.name.clone());
 item!(ProveResult, "ProveResultList", |it| it.case.clone());
+item!(BacktestSync, "BacktestSyncList", |it| format!("{}/{}", it.connector, it.sync));
+item!(OperatorRule, "OperatorRuleList", |it| format!("{}/{}", it.connector, it.name));
+item!(RuleResult, "RuleResultList", |it| format!("{}/{}/{}", it.connector, it.sync, it.rule));
 item!(SecretCheck, "SecretCheckList", |it| format!("{}/{}", it.owner, it.place));
 item!(ReloadResponse, "ReloadList", |it| it.evidence.to_string());
 

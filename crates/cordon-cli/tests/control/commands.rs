@@ -20,7 +20,10 @@ fn each_command_asks_for_what_its_words_mean() {
     for (line, expected) in [
         ("status hr-csv", r#"StatusRequest { connectors: ["hr-csv"] }"#),
         ("describe hr-csv", r#"DescribeConnectorRequest { connector: "hr-csv" }"#),
-        ("sync hr-csv --wait", r#"StartSyncRequest { connector: "hr-csv", wait: true }"#),
+        (
+            "sync hr-csv --wait",
+            r#"StartSyncRequest { connector: "hr-csv", wait: true, dry_run: false }"#,
+        ),
         ("start hr-csv", r#"start OrderRequest { connector: "hr-csv", reason: "", wait: false }"#),
         (
             "stop hr-csv --reason x",
@@ -54,6 +57,21 @@ fn each_command_asks_for_what_its_words_mean() {
         (
             "logs hr-csv --sync 12",
             r#"LogsRequest { connector: "hr-csv", follow: false, lines: 100, since: 0, sync: 12 }"#,
+        ),
+        (
+            "sync hr-csv --dry-run",
+            r#"StartSyncRequest { connector: "hr-csv", wait: true, dry_run: true }"#,
+        ),
+        ("backtest hr-csv", r#"BacktestRequest { connector: "hr-csv", policy: "" }"#),
+        (
+            "policy acknowledge hr-csv --reason x",
+            r#"acknowledge OrderRequest { connector: "hr-csv", reason: "x", wait: false }"#,
+        ),
+        ("rule list", r#"RulesRequest { connector: "" }"#),
+        ("rule list hr-csv", r#"RulesRequest { connector: "hr-csv" }"#),
+        (
+            "rule test hr-csv --rule no-admin --sync 418",
+            r#"RuleTestRequest { connector: "hr-csv", rule: "no-admin", sync: 418 }"#,
         ),
         ("secret check hr-csv", r#"SecretCheckRequest { name: "hr-csv" }"#),
         (

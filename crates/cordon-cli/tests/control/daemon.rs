@@ -199,6 +199,34 @@ impl Control for Scripted {
         Ok(Response::new(v1::SecretCheckResponse::default()))
     }
 
+    async fn rules(&self, request: Request<v1::RulesRequest>) -> Answer<v1::RulesResponse> {
+        self.hear(request)?;
+        Ok(Response::new(v1::RulesResponse::default()))
+    }
+
+    async fn rule_test(
+        &self,
+        request: Request<v1::RuleTestRequest>,
+    ) -> Answer<v1::RuleTestResponse> {
+        self.hear(request)?;
+        Ok(Response::new(v1::RuleTestResponse::default()))
+    }
+
+    async fn acknowledge_policy(
+        &self,
+        request: Request<v1::OrderRequest>,
+    ) -> Answer<v1::OrderResponse> {
+        self.order("acknowledge", request)
+    }
+
+    async fn backtest(
+        &self,
+        request: Request<v1::BacktestRequest>,
+    ) -> Answer<v1::BacktestResponse> {
+        self.hear(request)?;
+        Ok(Response::new(v1::BacktestResponse::default()))
+    }
+
     async fn reload(&self, request: Request<v1::ReloadRequest>) -> Answer<v1::ReloadResponse> {
         self.hear(request)?;
         Ok(Response::new(self.script.reload.clone()))

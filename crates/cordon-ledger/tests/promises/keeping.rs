@@ -70,6 +70,8 @@ async fn what_waits_or_runs_is_kept_wherever_its_files_are() {
     assert_eq!(kept, Kept { snapshots: Default::default(), candidates: in_progress });
 }
 
+const DAY_SPAN: std::time::Duration = std::time::Duration::from_secs(86_400);
+
 /// Commits a sync with these records and removals of users.
 async fn commit_users(host: &Host, content: &str, (users, removed): (u64, u64), minutes: i64) {
     let sync = host.begin("hr", minutes).await;
@@ -93,11 +95,18 @@ async fn history_sums_a_day_of_removals_and_knows_the_day_before() {
     commit_users(&host, "d", (965, 5), DAY + 60).await;
     host.ledger.retain(1, &[], at(DAY + 60)).await.unwrap();
 
-    let history = host.ledger.history(&name("hr"), "e", at(DAY + 60)).await.unwrap();
+    let history = host
+        .ledger
+        .history(&name("hr"), "e", &[DAY_SPAN, 2 * DAY_SPAN], at(DAY + 60))
+        .await
+        .unwrap();
     assert_eq!(history.accepted, 4);
     // The commit of exactly 24 hours ago is no longer in the window.
-    assert_eq!(history.removed_24h, BTreeMap::from([("user".to_owned(), 25)]));
-    assert_eq!(history.records_24h_ago, BTreeMap::from([("user".to_owned(), 990)]));
+    let users = |count: u64| BTreeMap::from([("user".to_owned(), count)]);
+    let (day, two_days) = (&history.windows[&DAY_SPAN], &history.windows[&(2 * DAY_SPAN)]);
+    assert_eq!((&day.removed, &day.records_then), (&users(25), &users(990)));
+    assert_eq!((&two_days.removed, &two_days.records_then), (&users(35), &users(1_000)));
+    assert_eq!(day.released, BTreeMap::new());
     assert_eq!(history.watermarks["users"].time, Some(at(DAY + 60)));
     assert_eq!(history.replays, None);
 }
@@ -105,13 +114,31 @@ async fn history_sums_a_day_of_removals_and_knows_the_day_before() {
 #[tokio::test]
 async fn history_of_a_young_connector_begins_at_its_first_snapshot() {
     let host = Host::new().await;
-    let history = host.ledger.history(&name("hr"), "a", at(0)).await.unwrap();
+    let history = host.ledger.history(&name("hr"), "a", &[], at(0)).await.unwrap();
     assert_eq!(history, Default::default());
     commit_users(&host, "a", (1_000, 0), 0).await;
     commit_users(&host, "b", (900, 100), 60).await;
-    let history = host.ledger.history(&name("hr"), "c", at(90)).await.unwrap();
-    assert_eq!(history.records_24h_ago, BTreeMap::from([("user".to_owned(), 1_000)]));
-    assert_eq!(history.removed_24h, BTreeMap::from([("user".to_owned(), 100)]));
+    let history = host.ledger.history(&name("hr"), "c", &[DAY_SPAN], at(90)).await.unwrap();
+    let day = &history.windows[&DAY_SPAN];
+    assert_eq!(day.records_then, BTreeMap::from([("user".to_owned(), 1_000)]));
+    assert_eq!(day.removed, BTreeMap::from([("user".to_owned(), 100)]));
+}
+
+#[tokio::test]
+async fn history_tells_removals_that_a_person_released_apart() {
+    let host = Host::new().await;
+    commit_users(&host, "a", (1_000, 0), 0).await;
+    let (sync, _) = host.hold("hr", "b", 10).await;
+    let commit = Commit {
+        removed_by_label: BTreeMap::from([("user".to_owned(), 40)]),
+        ..host.release("hr", sync, "b").await
+    };
+    host.try_commit(&commit, 20).await.unwrap();
+    commit_users(&host, "c", (950, 10), 30).await;
+    let history = host.ledger.history(&name("hr"), "d", &[DAY_SPAN], at(40)).await.unwrap();
+    let day = &history.windows[&DAY_SPAN];
+    assert_eq!(day.removed, BTreeMap::from([("user".to_owned(), 10)]));
+    assert_eq!(day.released, BTreeMap::from([("user".to_owned(), 40)]));
 }
 
 #[tokio::test]
@@ -121,8 +148,9 @@ async fn content_that_was_replaced_is_known_when_it_comes_back() {
         commit_users(&host, content, (100, 0), minute as i64).await;
     }
     host.ledger.retain(1, &[], at(10)).await.unwrap();
-    let replays =
-        async |content| host.ledger.history(&name("hr"), content, at(20)).await.unwrap().replays;
+    let replays = async |content| {
+        host.ledger.history(&name("hr"), content, &[], at(20)).await.unwrap().replays
+    };
     assert_eq!(replays("a").await, Some(SyncNumber(3)));
     assert_eq!(replays("b").await, Some(SyncNumber(2)));
     assert_eq!(replays("c").await, None, "the last known good is no replay");

@@ -10,7 +10,7 @@ use cordon_model::{RecordType, Severity};
 use super::Case;
 use super::findings::{Findings, Noticed};
 use crate::words::{count, counted, plural, share, shown};
-use crate::{Delta, Examples, Limit, Limits, PERCENT_RECORDS_MIN, TypeDelta, codes};
+use crate::{Delta, Examples, Limit, Limits, PERCENT_RECORDS_MIN, TypeDelta, Window, codes};
 
 /// Removals of a type that are no re-keying, however few records it has.
 const REKEYED_MIN: u64 = 5;
@@ -21,7 +21,7 @@ pub(super) fn check(case: Case<'_>, findings: &mut Findings) {
     let labels = by_label(delta);
     for (label, step) in &labels {
         removed(case, label, step, findings);
-        removed_24h(case, label, step, findings);
+        over_budget(case, label, step, findings);
         added(&case.policy.added, label, step, findings);
         modified(&case.policy.modified, label, step, findings);
     }
@@ -34,6 +34,7 @@ pub(super) fn check(case: Case<'_>, findings: &mut Findings) {
     }
     removed_in_scopes(case, delta, &labels, findings);
     privileged(case, delta, findings);
+    marked(case, findings);
     replayed(case, &labels, findings);
 }
 
@@ -135,37 +136,45 @@ fn removed_of_type(
     );
 }
 
-/// A slow leak: each sync below its limit, the day above.
-fn removed_24h(case: Case<'_>, label: &str, step: &LabelStep<'_>, findings: &mut Findings) {
-    let history = case.history;
-    let earlier = history.removed_24h.get(label).copied().unwrap_or(0);
-    let removed = earlier.saturating_add(step.removed);
-    // A connector younger than a day has no count of then; at least what it lost since was there.
-    let then = history.records_24h_ago.get(label).copied();
-    let then = then.unwrap_or(step.before.saturating_add(earlier));
-    let percent = case.policy.removed_24h_percent;
-    let (most, words) = if then < PERCENT_RECORDS_MIN {
-        let floor = case.policy.removed.of(label).floor;
-        (floor, format!("{} of fewer than {PERCENT_RECORDS_MIN}", count(floor)))
-    } else {
-        (percent.of(then), percent.to_string())
-    };
+/// A slow leak: each sync below its limit, the day or the week above.
+fn over_budget(case: Case<'_>, label: &str, step: &LabelStep<'_>, findings: &mut Findings) {
     // A sync that removes nothing adds nothing to a leak.
-    if step.removed == 0 || removed <= most {
+    if step.removed == 0 {
         return;
     }
-    let message = format!(
-        "{} of {} removed within 24 hours ({}), {} of them now, limit {words}",
-        count(removed),
-        counted(then, label),
-        share(removed, then),
-        count(step.removed),
-    );
-    findings.add(
-        Noticed::new(&codes::REMOVED_24H, Severity::Quarantine, label, message)
-            .measured(removed, Some(most))
-            .examples(step.removed_examples.iter().copied().flatten()),
-    );
+    for budget in case.policy.budgets.iter().filter(|budget| budget.takes(label)) {
+        let window = case.history.windows.get(&budget.within);
+        let of = |counts: fn(&Window) -> &BTreeMap<String, u64>| {
+            window.and_then(|window| counts(window).get(label)).copied()
+        };
+        let earlier = of(|window| &window.removed).unwrap_or(0);
+        let released = of(|window| &window.released).unwrap_or(0);
+        let removed = earlier.saturating_add(step.removed);
+        // A connector younger than that has no count of then; at least what it lost since was there.
+        // What a person released is not held against the rest, and is no part of the whole either.
+        let then = of(|window| &window.records_then).map(|then| then.saturating_sub(released));
+        let then = then.unwrap_or(step.before.saturating_add(earlier));
+        let floor = case.policy.removed.of(label).floor;
+        let Some(most) = budget.most(then, floor).filter(|most| removed > *most) else { continue };
+        let words = if then < PERCENT_RECORDS_MIN {
+            format!("{} of fewer than {PERCENT_RECORDS_MIN}", count(most))
+        } else {
+            budget.to_string()
+        };
+        let message = format!(
+            "{} of {} removed within {} ({}), {} of them now, limit {words}",
+            count(removed),
+            counted(then, label),
+            budget.within.in_words(),
+            share(removed, then),
+            count(step.removed),
+        );
+        findings.add(
+            Noticed::new(&codes::REMOVED_WITHIN, Severity::Quarantine, label, message)
+                .measured(removed, Some(most))
+                .examples(step.removed_examples.iter().copied().flatten()),
+        );
+    }
 }
 
 fn added(limits: &Limits, label: &str, step: &LabelStep<'_>, findings: &mut Findings) {
@@ -291,15 +300,38 @@ fn privileged(case: Case<'_>, delta: &Delta, findings: &mut Findings) {
     );
 }
 
+/// Without a share of those before: what a policy calls privileged is not counted in full.
+fn marked(case: Case<'_>, findings: &mut Findings) {
+    let grants = &case.history.marked_grants;
+    let changed = grants.appeared.saturating_add(grants.vanished);
+    let most = case.policy.privileged.count;
+    if changed <= most {
+        return;
+    }
+    let message = format!(
+        "{} that the policy calls privileged: {} appeared and {} vanished, limit {}",
+        counted(changed, "grant"),
+        count(grants.appeared),
+        count(grants.vanished),
+        count(most)
+    );
+    findings.add(
+        Noticed::new(&codes::MARKED_CHANGED, Severity::Quarantine, "grant", message)
+            .measured(changed, Some(most))
+            .examples(&grants.examples),
+    );
+}
+
 fn protected(case: Case<'_>, findings: &mut Findings) {
     let removed = &case.history.protected_removed;
     if removed.is_empty() {
         return;
     }
-    let message = format!("{} would be removed", counted(removed.len() as u64, "protected record"));
+    let number = (removed.len() as u64).saturating_add(case.history.protected_unlisted);
+    let message = format!("{} would be removed", counted(number, "protected record"));
     findings.add(
         Noticed::new(&codes::PROTECTED_REMOVED, Severity::Quarantine, "", message)
-            .measured(removed.len() as u64, Some(0))
+            .measured(number, Some(0))
             .examples(removed),
     );
 }

@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cordon_model::{Finding, Severity};
+use jiff::Timestamp;
 
 use crate::codes::Rule;
+use crate::policy::{Exemption, RuleName};
 use crate::words;
 
 /// Findings of one rule and severity that are listed; the rest is summed up in one more.
@@ -14,9 +16,17 @@ const EXAMPLES_MAX: usize = 10;
 
 /// What the checks noticed so far.
 #[derive(Default)]
-pub(super) struct Findings {
+pub(super) struct Findings<'a> {
+    exemptions: Exemptions<'a>,
     list: Vec<Finding>,
     rules: BTreeMap<(&'static str, Severity), Tally>,
+}
+
+/// What somebody answers for, and the moment at which that counts.
+#[derive(Default)]
+struct Exemptions<'a> {
+    known: Option<&'a BTreeMap<RuleName, Exemption>>,
+    at: Option<Timestamp>,
 }
 
 /// How often a rule spoke with one severity.
@@ -68,10 +78,29 @@ impl Noticed {
     }
 }
 
-impl Findings {
-    /// Adds a finding.
+impl<'a> Findings<'a> {
+    /// With what somebody answers for at a moment.
+    pub(super) fn exempting(
+        known: &'a BTreeMap<RuleName, Exemption>,
+        at: Option<Timestamp>,
+    ) -> Self {
+        Self { exemptions: Exemptions { known: Some(known), at }, ..Self::default() }
+    }
+
+    /// Adds a finding. One that somebody answers for is told and holds nothing back.
     pub(super) fn add(&mut self, noticed: Noticed) {
-        let Noticed { rule, finding } = noticed;
+        let Noticed { rule, mut finding } = noticed;
+        if finding.severity == Severity::Quarantine
+            && let Some((name, exemption)) = self.exemptions.of(&finding)
+        {
+            finding.severity = Severity::Warning;
+            finding.message += &format!(
+                "; exempted until {} by {} ({name}): {}",
+                exemption.until,
+                words::shown(exemption.owner.as_str()),
+                words::shown(exemption.reason.as_str()),
+            );
+        }
         let tally = self.rules.entry((rule.code, finding.severity)).or_default();
         if tally.listed < LISTED_MAX {
             tally.listed += 1;
@@ -131,5 +160,14 @@ impl Findings {
             });
         }
         self.list
+    }
+}
+
+impl<'a> Exemptions<'a> {
+    fn of(&self, finding: &Finding) -> Option<(&'a RuleName, &'a Exemption)> {
+        let takes = |(_, exemption): &(&RuleName, &Exemption)| {
+            exemption.takes(&finding.code, &finding.subject, finding.measured, self.at)
+        };
+        self.known?.iter().find(takes)
     }
 }

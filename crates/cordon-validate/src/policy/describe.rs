@@ -1,12 +1,14 @@
 //! A policy in words, for people who ask what would hold a sync back.
 
-use super::{FirstSync, LimitPatch, Limits, OnIncomplete, Policy, Recover, RemovalsVerified};
+use super::{
+    FirstSync, LimitPatch, Limits, Marked, OnIncomplete, Policy, Recover, RemovalsVerified,
+};
 
 impl Policy {
     /// Every line of the policy that weighs in verdicts: what it speaks of, and what holds.
     pub fn describe(&self) -> Vec<(String, String)> {
         let mut lines = vec![
-            line("risk", self.risk.to_string()),
+            line("risk", self.risk_words()),
             line("first sync", self.first_sync_words()),
             line("recovery", self.recover_words()),
             line(
@@ -38,8 +40,14 @@ impl Policy {
             format!("quarantine beyond {limit}")
         };
         lines.push(line("removed in a scope", in_scope));
-        let day = self.removed_24h_percent;
-        lines.push(line("removed in 24 hours", format!("quarantine beyond {day}")));
+        for budget in &self.budgets {
+            let of = budget.of.as_ref().map_or_else(String::new, |of| format!("{of} "));
+            let words = match (budget.count, budget.percent) {
+                (None, None) => "any number".to_owned(),
+                _ => format!("quarantine beyond {budget}"),
+            };
+            lines.push((format!("removed {of}in {}", budget.within.in_words()), words));
+        }
         let privileged = self.privileged;
         lines.push(line(
             "privileged grants",
@@ -51,7 +59,16 @@ impl Policy {
         lines.push(line("removals confirmed", self.confirmed_words()));
         lines.push(line("suspicious syncs", self.reread.in_words()));
         lines.push(line("required", names(&self.required)));
-        lines.push(line("protected", names(&self.protected)));
+        lines.push(line("protected", self.protected_words()));
+        if self.marks_entitlements() {
+            lines.push(line("privileged entitlements", self.privileged_words()));
+        }
+        for (name, exemption) in &self.exemptions {
+            lines.push((format!("exemption {name}"), exemption.to_string()));
+        }
+        for (name, rule) in &self.rules {
+            lines.push((format!("rule {name}"), format!("{}: {}", rule.subject(), rule.demand())));
+        }
         lines
     }
 
@@ -60,6 +77,25 @@ impl Policy {
             FirstSync::Trust if !self.high_risk() => "trusted when every scope is complete",
             FirstSync::Trust | FirstSync::Review => "waits for a person",
         }
+    }
+
+    fn risk_words(&self) -> String {
+        if self.governs.is_empty() {
+            return self.risk.to_string();
+        }
+        format!("{}, governs {}", self.risk, names(&self.governs))
+    }
+
+    fn protected_words(&self) -> String {
+        let globs = self.protected.iter().map(ToString::to_string);
+        let all: Vec<String> = globs.chain(self.protected_where.iter().map(marked)).collect();
+        names(&all)
+    }
+
+    fn privileged_words(&self) -> String {
+        let globs = self.privileged_entitlements.iter().map(ToString::to_string);
+        let all: Vec<String> = globs.chain(self.privileged_where.iter().map(marked)).collect();
+        names(&all)
     }
 
     fn release_words(&self) -> String {
@@ -102,6 +138,10 @@ impl Limits {
             lines.push((format!("{verb} {label}"), words(self.of(label.as_str()))));
         }
     }
+}
+
+fn marked(marked: &Marked) -> String {
+    format!("{} where {}", marked.of.0, marked.condition)
 }
 
 fn line(subject: &str, words: impl Into<String>) -> (String, String) {

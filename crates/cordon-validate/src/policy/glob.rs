@@ -16,10 +16,10 @@ pub struct KeyGlob(String);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyGlobError {
     /// It would protect nothing, or nobody knows what.
-    #[error("a protected key is empty")]
+    #[error("a pattern is empty")]
     Empty,
     /// It is too long.
-    #[error("a protected key of {bytes} bytes, more than {GLOB_BYTES_MAX}")]
+    #[error("a pattern of {bytes} bytes, more than {GLOB_BYTES_MAX}")]
     TooLong {
         /// Its length.
         bytes: usize,

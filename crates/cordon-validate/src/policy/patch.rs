@@ -7,8 +7,9 @@ use cordon_model::TypeName;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    FirstSync, KeyGlob, Limit, Limits, LookupsPatch, OnIncomplete, OnSuspicion, Percent, Policy,
-    PrivilegedLimit, Recover, ReleasePatch, RemovalsVerified, RequiredAttribute, RereadPatch, Risk,
+    BUDGET_DEFAULT, Budget, Exemption, FirstSync, Governs, KeyGlob, Limit, Limits, LookupsPatch,
+    Marked, OnIncomplete, OnSuspicion, OperatorRule, Percent, Policy, PrivilegedLimit, Recover,
+    ReleasePatch, RemovalsVerified, RequiredAttribute, RereadPatch, Risk, RuleName,
 };
 
 /// The `[guard]` of a host or of a connector. What is absent stays as it was.
@@ -30,7 +31,10 @@ pub struct PolicyPatch {
     /// `release = { people = 2, expires = "8h", by = ["iam-approvers"] }`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub release: Option<ReleasePatch>,
-    /// `low`, `medium`, `high` or `critical`.
+    /// `governs = ["leavers", "access"]`: what its data decides about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub governs: Option<Vec<Governs>>,
+    /// `low`, `medium`, `high` or `critical`; without it, what `governs` asks for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub risk: Option<Risk>,
     /// `removed.user = { percent = 10, count = 50, floor = 3 }`; `removed.default` for the rest.
@@ -45,7 +49,11 @@ pub struct PolicyPatch {
     /// `removed_in_scope = { percent = 10, floor = 5 }`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub removed_in_scope: Option<LimitPatch>,
-    /// `removed_24h_percent = 20`.
+    /// `budget = [{ within = "7d", percent = 30 }]`. Takes the place of a budget of the same time and
+    /// label, else stands beside the others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Vec<Budget>>,
+    /// `removed_24h_percent = 20`: the percentage of the budget of 24 hours.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub removed_24h_percent: Option<Percent>,
     /// `privileged = { count = 3, percent = 5 }`.
@@ -70,6 +78,21 @@ pub struct PolicyPatch {
     /// `reread = { after = "2m", times = 1 }`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reread: Option<RereadPatch>,
+    /// `protected_where = [{ of = "user", where = { break_glass = true } }]`. Added, as `protected`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub protected_where: Option<Vec<Marked>>,
+    /// `privileged_entitlements = ["*admin*"]`. Added to what was called privileged before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub privileged_entitlements: Option<Vec<KeyGlob>>,
+    /// `privileged_where = [{ of = "entitlement", where = { tier = 0 } }]`. Added likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub privileged_where: Option<Vec<Marked>>,
+    /// `exemption.NAME = { code = "CRD-D101", ... }`. A name that is known already keeps its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exemption: Option<BTreeMap<RuleName, Exemption>>,
+    /// `rule.NAME = { on = "added.grant", ... }`. A name that is known already keeps its rule.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<BTreeMap<RuleName, OperatorRule>>,
     /// `freshness = "6h"`.
     #[serde(
         default,
@@ -168,7 +191,9 @@ impl Policy {
         if let Some(patch) = &patch.release {
             self.release = self.release.overlaid(patch);
         }
-        self.risk = patch.risk.unwrap_or(self.risk);
+        let governed = patch.governs.iter().flatten().map(|it| it.risk()).max();
+        self.risk = patch.risk.or(governed).unwrap_or(self.risk);
+        self.governs = patch.governs.clone().unwrap_or(self.governs);
         let limits = [
             (&mut self.removed, &patch.removed),
             (&mut self.added, &patch.added),
@@ -182,7 +207,11 @@ impl Policy {
         if let Some(patch) = &patch.removed_in_scope {
             self.removed_in_scope = self.removed_in_scope.overlaid(patch);
         }
-        self.removed_24h_percent = patch.removed_24h_percent.unwrap_or(self.removed_24h_percent);
+        let day = patch.removed_24h_percent.map(|it| Budget::percent(BUDGET_DEFAULT, it));
+        for budget in day.iter().chain(patch.budget.iter().flatten()) {
+            self.budgets.retain(|known| !known.replaces(budget));
+            self.budgets.push(budget.clone());
+        }
         if let Some(patch) = &patch.privileged {
             self.privileged = PrivilegedLimit {
                 count: patch.count.unwrap_or(self.privileged.count),
@@ -199,6 +228,15 @@ impl Policy {
         self.removals_verified = patch.removals_verified.unwrap_or(self.removals_verified);
         if let Some(patch) = &patch.reread {
             self.reread = self.reread.overlaid(patch);
+        }
+        extend(&mut self.protected_where, patch.protected_where.as_ref());
+        extend(&mut self.privileged_entitlements, patch.privileged_entitlements.as_ref());
+        extend(&mut self.privileged_where, patch.privileged_where.as_ref());
+        for (name, exemption) in patch.exemption.iter().flatten() {
+            self.exemptions.entry(name.clone()).or_insert_with(|| exemption.clone());
+        }
+        for (name, rule) in patch.rule.iter().flatten() {
+            self.rules.entry(name.clone()).or_insert_with(|| rule.clone());
         }
         self.freshness = patch.freshness.unwrap_or(self.freshness);
         self

@@ -33,9 +33,26 @@ impl TimeSpan {
         Self { seconds: hours as u64 * HOUR }
     }
 
+    /// So long; none when it is not a whole number of seconds within the bounds.
+    pub fn of(duration: Duration) -> Option<Self> {
+        let seconds = duration.as_secs();
+        let fits = duration.subsec_nanos() == 0 && (1..=DAYS_MAX * DAY).contains(&seconds);
+        fits.then_some(Self { seconds })
+    }
+
     /// As a duration.
     pub const fn duration(self) -> Duration {
         Duration::from_secs(self.seconds)
+    }
+
+    /// In words: `24 hours`, `7 days`.
+    pub fn in_words(self) -> String {
+        let words = |number: u64, unit: &str| crate::words::counted(number, unit);
+        match self.seconds {
+            seconds if seconds.is_multiple_of(DAY) && seconds > DAY => words(seconds / DAY, "day"),
+            seconds if seconds.is_multiple_of(HOUR) => words(seconds / HOUR, "hour"),
+            _ => self.to_string(),
+        }
     }
 
     /// In seconds.
@@ -51,9 +68,7 @@ impl TryFrom<String> for TimeSpan {
         let read = || {
             let span: jiff::Span = text.parse().ok()?;
             let span = span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?;
-            let whole = span.subsec_nanos() == 0;
-            let seconds = u64::try_from(span.as_secs()).ok()?;
-            (whole && (1..=DAYS_MAX * DAY).contains(&seconds)).then_some(Self { seconds })
+            Self::of(Duration::try_from(span).ok()?)
         };
         read().ok_or_else(|| TimeSpanError { text: text.chars().take(80).collect() })
     }

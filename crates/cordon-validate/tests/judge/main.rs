@@ -1,10 +1,12 @@
 //! What the judge promises, shown through its public door alone.
 
 mod agreement;
+mod monotone;
 mod parts;
 mod policy;
 mod properties;
 mod release;
+mod rules;
 mod scene;
 mod simulation;
 mod verdicts;

@@ -56,6 +56,7 @@ fn every_line_of_a_guard_counts() {
         modified.user = { percent = 40 }
         removed_in_scope = { percent = 30 }
         removed_24h_percent = 12.25
+        budget = [{ within = "7d", of = "user", percent = 30, count = 500 }]
         privileged = { count = 1, percent = 2 }
         dangling_percent = 0
         lookup = { when = "always", keys = 500, confidence = 99, per_second = 10, deadline = "30s" }
@@ -63,8 +64,19 @@ fn every_line_of_a_guard_counts() {
         reread = { after = "45s", times = 2 }
         schema.required = ["user.mail", "user.status"]
         protected = ["user:breakglass*", "user:root"]
+        protected_where = [{ of = "user", where = { break_glass = true } }]
+        privileged_entitlements = ["*admin*"]
+        privileged_where = [{ of = "entitlement", where = { tier = 0 } }]
+        rule.seventies = { on = "removed.user", where = { id = "u7*" }, allow = { count = 1 } }
+        [exemption.old-crm]
+        code = "CRD-D101"
+        subject = "user"
+        max = 400
+        owner = "iam team"
+        reason = "reorganisation, ticket 4411"
+        until = "2026-12-31"
     "#;
-    assert_snapshot!(described(&overlaid(&[guard])), @r"
+    assert_snapshot!(described(&overlaid(&[guard])), @r#"
     risk: low
     first sync: waits for a person
     recovery: a person ends a quarantine
@@ -80,14 +92,18 @@ fn every_line_of_a_guard_counts() {
     modified user: quarantine beyond 40 % and more than 5
     removed in a scope: quarantine beyond 30 % and more than 5
     removed in 24 hours: quarantine beyond 12.25 %
+    removed user in 7 days: quarantine beyond 500, or 30 %
     privileged grants: quarantine beyond 1, or 2 %, at once
     dangling references: quarantine beyond 0 %
     missing records: always up to 500 looked up, 10 a second, samples at 99 % confidence, within 30s
     removals confirmed: pass
     suspicious syncs: read up to 2 times more, each after 45s
     required: user.mail, user.status
-    protected: user:breakglass*, user:root
-    ");
+    protected: user:breakglass*, user:root, user where break_glass is true
+    privileged entitlements: *admin*, entitlement where tier is 0
+    exemption old-crm: CRD-D101 of user up to 400 until 2026-12-31, iam team: reorganisation, ticket 4411
+    rule seventies: removed users where id is "u7*": at most 1, else quarantine
+    "#);
 }
 
 #[test]
@@ -139,6 +155,32 @@ fn removals_wait_alone_only_where_little_is_at_stake() {
 }
 
 #[test]
+fn what_a_connector_governs_sets_its_risk_unless_the_risk_is_written() {
+    let risk = |guards: &[&str]| overlaid(guards).risk.to_string();
+    assert_eq!(risk(&["governs = [\"inventory\"]"]), "low");
+    assert_eq!(risk(&["governs = [\"access\", \"leavers\"]"]), "high");
+    assert_eq!(risk(&["governs = [\"privileged-access\"]"]), "critical");
+    assert_eq!(risk(&["governs = [\"leavers\"]\nrisk = \"medium\""]), "medium");
+    assert_eq!(risk(&["risk = \"high\"", "governs = [\"directory\"]"]), "medium");
+    assert_eq!(risk(&["risk = \"high\"", ""]), "high");
+}
+
+#[test]
+fn a_budget_takes_the_place_of_one_of_the_same_time_and_label() {
+    let budgets = |guards: &[&str]| {
+        let words = overlaid(guards).budgets.into_iter().map(|it| format!("{} {it}", it.within));
+        words.collect::<Vec<_>>().join("; ")
+    };
+    assert_eq!(budgets(&[]), "24h 20 %");
+    assert_eq!(budgets(&["removed_24h_percent = 5"]), "24h 5 %");
+    let week = "budget = [{ within = \"7d\", percent = 30 }]";
+    assert_eq!(budgets(&[week]), "24h 20 %; 7d 30 %");
+    let closer = "budget = [{ within = \"168h\", percent = 8 }]";
+    assert_eq!(budgets(&[week, closer]), "24h 20 %; 7d 8 %");
+    assert_eq!(budgets(&["budget = [{ within = \"1d\", count = 9 }]"]), "24h 9");
+}
+
+#[test]
 fn an_empty_guard_changes_nothing() {
     assert_eq!(overlaid(&["", ""]), Policy::default());
 }
@@ -168,6 +210,38 @@ fn what_a_guard_does_not_know_is_refused_by_name() {
         ("dangling_percent = nan", "NaN"),
         ("dangling_percent = 10001", "10001"),
         ("removed.user.count = -1", "-1"),
+        ("budget = [{ percent = 20 }]", "within"),
+        ("budget = [{ within = \"soon\", percent = 20 }]", "soon"),
+        ("governs = [\"everything\"]", "leavers"),
+        ("protected_where = [{ of = \"User\", where = { a = 1 } }]", "User"),
+        ("privileged_entitlements = [\"\"]", "empty"),
+        (
+            "exemption.x = { code = \"CRD-D999\", owner = \"a\", reason = \"b\", until = \"2026-12-31\" }",
+            "CRD-D999",
+        ),
+        (
+            "exemption.x = { code = \"CRD-D104\", owner = \"a\", reason = \"b\", until = \"2026-12-31\" }",
+            "never go unattended",
+        ),
+        (
+            "exemption.x = { code = \"CRD-P202\", owner = \"a\", reason = \"b\", until = \"2026-12-31\" }",
+            "nobody can accept",
+        ),
+        (
+            "exemption.x = { code = \"CRD-R101\", owner = \"a\", reason = \"b\", until = \"2026-12-31\" }",
+            "nobody can accept",
+        ),
+        ("exemption.x = { code = \"CRD-D101\", reason = \"b\", until = \"2026-12-31\" }", "owner"),
+        (
+            "exemption.x = { code = \"CRD-D101\", owner = \" \", reason = \"b\", until = \"2026-12-31\" }",
+            "owner",
+        ),
+        ("exemption.x = { code = \"CRD-D101\", owner = \"a\", until = \"2026-12-31\" }", "reason"),
+        ("exemption.x = { code = \"CRD-D101\", owner = \"a\", reason = \"b\" }", "until"),
+        (
+            "exemption.x = { code = \"CRD-D101\", owner = \"a\", reason = \"b\", until = \"someday\" }",
+            "someday",
+        ),
         ("freshness = \"6 parsecs\"", "parsecs"),
         ("freshness = \"-6h\"", "-6h"),
     ] {

@@ -2,8 +2,8 @@
 
 use cordon_model::{Outcome, ScopeOutcome, Severity, SyncNumber};
 use cordon_validate::{
-    Defect, DefectKind, FirstSync, Limit, OnIncomplete, Percent, Policy, PrivilegedDelta, Recover,
-    Risk, TypeDelta,
+    BUDGET_DEFAULT, Budget, Defect, DefectKind, FirstSync, Limit, OnIncomplete, Percent, Policy,
+    PrivilegedDelta, Recover, Risk, TypeDelta,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -15,7 +15,7 @@ const TYPES: [&str; 4] = ["resource.user", "resource.group", "grant.user", "gran
 
 /// How a scope ended, in a scene.
 #[derive(Debug, Clone, Copy)]
-enum Ending {
+pub(crate) enum Ending {
     Complete,
     Gone,
     CutShort,
@@ -70,7 +70,7 @@ fn defects() -> impl Strategy<Value = Vec<Defect>> {
 }
 
 /// A scene whose evidence is consistent, and how its scopes ended.
-fn scenes() -> impl Strategy<Value = (Scene, [(Ending, u64); 3])> {
+pub(crate) fn scenes() -> impl Strategy<Value = (Scene, [(Ending, u64); 3])> {
     let steps = prop::collection::vec((0..3_usize, 0..4_usize, moves()), 0..5);
     let privileged = (0..60_u64, 0..5_u64, 0..5_u64);
     let history = (0..200_u64, 0..5_000_u64, any::<[bool; 3]>());
@@ -88,8 +88,9 @@ fn scenes() -> impl Strategy<Value = (Scene, [(Ending, u64); 3])> {
             scene = scene.privileged(grants + vanished, appeared, vanished);
             scene.candidate.defects = defects;
             let (lost, yesterday, [quarantined, replayed, protected]) = history;
-            scene.history.removed_24h.insert("user".to_owned(), lost);
-            scene.history.records_24h_ago.insert("user".to_owned(), yesterday);
+            let window = scene.window("24h");
+            window.removed.insert("user".to_owned(), lost);
+            window.records_then.insert("user".to_owned(), yesterday);
             scene.history.quarantined = quarantined.then_some(SyncNumber(416));
             scene.history.replays = (replayed && lost > 150).then_some(SyncNumber(300));
             if protected && lost > 150 {
@@ -125,7 +126,7 @@ fn limits() -> impl Strategy<Value = Limit> {
     })
 }
 
-fn policies() -> impl Strategy<Value = Policy> {
+pub(crate) fn policies() -> impl Strategy<Value = Policy> {
     let limits = [limits(), limits(), limits()];
     let percents = [0..=100_u8, 0..=100, 0..=100].prop_map(|percents| percents.map(Percent::whole));
     let modes = (any::<[bool; 3]>(), select(vec![Risk::Low, Risk::Medium, Risk::High]));
@@ -136,7 +137,7 @@ fn policies() -> impl Strategy<Value = Policy> {
             policy.removed.default = removed;
             policy.added.default = added;
             policy.modified.default = modified;
-            policy.removed_24h_percent = day;
+            policy.budgets = vec![Budget::percent(BUDGET_DEFAULT, day)];
             policy.dangling_percent = dangling;
             policy.privileged.percent = privileged;
             policy.privileged.count = count;
@@ -151,7 +152,7 @@ fn policies() -> impl Strategy<Value = Policy> {
 }
 
 /// The policy that is as tight as the tighter of two, line by line.
-fn tighter(a: &Policy, b: &Policy) -> Policy {
+pub(crate) fn tighter(a: &Policy, b: &Policy) -> Policy {
     let least = |a: Option<Percent>, b: Option<Percent>| match (a, b) {
         (Some(a), Some(b)) => Some(a.min(b)),
         (a, b) => a.or(b),
@@ -169,7 +170,11 @@ fn tighter(a: &Policy, b: &Policy) -> Policy {
     policy.removed.default = limit(a.removed.default, b.removed.default);
     policy.added.default = limit(a.added.default, b.added.default);
     policy.modified.default = limit(a.modified.default, b.modified.default);
-    policy.removed_24h_percent = a.removed_24h_percent.min(b.removed_24h_percent);
+    policy.budgets = a.budgets.clone();
+    for budget in &mut policy.budgets {
+        let known = b.budgets.iter().find(|known| known.within == budget.within);
+        budget.percent = least(budget.percent, known.and_then(|known| known.percent));
+    }
     policy.dangling_percent = a.dangling_percent.min(b.dangling_percent);
     policy.privileged.percent = a.privileged.percent.min(b.privileged.percent);
     policy.privileged.count = a.privileged.count.min(b.privileged.count);
@@ -186,7 +191,7 @@ fn tighter(a: &Policy, b: &Policy) -> Policy {
     policy
 }
 
-fn weight(outcome: Outcome) -> u8 {
+pub(crate) fn weight(outcome: Outcome) -> u8 {
     match outcome {
         Outcome::Accepted => 0,
         Outcome::Quarantined => 1,
@@ -284,7 +289,7 @@ proptest! {
         scene.last_good.as_mut().unwrap().types.get_mut(&users).unwrap().records = before;
         let [then, now] = scene.columns("mail");
         (then.present, now.present) = (present, lost);
-        scene.history.removed_24h.insert("user".to_owned(), lost);
+        scene.window("24h").removed.insert("user".to_owned(), lost);
         scene.policy = policy;
         let _ = scene.check();
     }

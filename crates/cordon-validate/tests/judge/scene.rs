@@ -10,7 +10,7 @@ use cordon_model::{
 };
 use cordon_validate::{
     Candidate, Census, ColumnCensus, Defect, DefectKind, Delta, History, Judged, Policy,
-    PolicyPatch, ScopeCensus, TypeCensus, Verdict, judge,
+    PolicyPatch, ScopeCensus, TimeSpan, TypeCensus, Verdict, Window, judge,
 };
 
 /// What happened to records of one type in one scope.
@@ -192,6 +192,12 @@ impl Scene {
         self.history.watermarks.insert("users".to_owned(), watermark(before));
         self.scope("users").report.watermark = watermark(now);
         self
+    }
+
+    /// What was removed within a time.
+    pub(crate) fn window(&mut self, within: &str) -> &mut Window {
+        let within = TimeSpan::try_from(within.to_owned()).unwrap();
+        self.history.windows.entry(within).or_default()
     }
 
     /// The same scene, with a `[guard]` upon the default policy.

@@ -76,8 +76,9 @@ fn removals_are_not_excused_by_as_many_additions() {
 fn a_slow_leak_is_quarantined_once_the_day_has_lost_a_fifth() {
     let leak = |earlier: u64, now: u64| {
         let mut scene = Scene::users(Move::removing(1_000 - earlier, now));
-        scene.history.removed_24h.insert("user".to_owned(), earlier);
-        scene.history.records_24h_ago.insert("user".to_owned(), 1_000);
+        let window = scene.window("24h");
+        window.removed.insert("user".to_owned(), earlier);
+        window.records_then.insert("user".to_owned(), 1_000);
         scene.check()
     };
     assert_snapshot!(leak(150, 50), @"accepted");
@@ -91,8 +92,69 @@ fn a_slow_leak_is_quarantined_once_the_day_has_lost_a_fifth() {
 #[test]
 fn a_leak_is_noticed_before_there_is_a_count_of_yesterday() {
     let mut scene = Scene::users(Move::removing(850, 51));
-    scene.history.removed_24h.insert("user".to_owned(), 150);
+    scene.window("24h").removed.insert("user".to_owned(), 150);
     assert!(scene.check().contains("CRD-D103: 201 of 1,000 users"), "{}", scene.check());
+}
+
+#[test]
+fn a_budget_over_days_holds_what_no_day_shows() {
+    let leak = |guard: &str, week: u64, now: u64| {
+        let mut scene = Scene::users(Move::removing(1_000 - week, now)).guard(guard);
+        for (span, removed) in [("24h", 0), ("7d", week)] {
+            let window = scene.window(span);
+            window.removed.insert("user".to_owned(), removed);
+            window.records_then.insert("user".to_owned(), 1_000);
+        }
+        scene.check()
+    };
+    assert_snapshot!(leak("", 100, 9), @"accepted");
+    let week = "budget = [{ within = \"7d\", percent = 10, count = 105 }]";
+    assert_snapshot!(leak(week, 95, 5), @"accepted");
+    assert_snapshot!(leak(week, 95, 6), @r"
+    quarantined
+    quarantine CRD-D103: 101 of 1,000 users removed within 7 days (10.1 %), 6 of them now, limit 105, or 10 %
+    ");
+    let groups = "budget = [{ within = \"7d\", of = \"group\", count = 1 }]";
+    assert_snapshot!(leak(groups, 95, 6), @"accepted");
+    // The budget of a day stays beside that of a week, until it is replaced.
+    let both = format!("{week}\nremoved.user.percent = 100");
+    assert_eq!(leak(&both, 0, 201).matches("CRD-D103").count(), 2);
+    let none = "budget = [{ within = \"24h\" }]\nremoved.user.percent = 100";
+    assert_snapshot!(leak(none, 0, 400), @"accepted");
+}
+
+#[test]
+fn what_a_person_released_does_not_eat_up_the_budget() {
+    let after = |removed: u64, now: u64| {
+        let mut scene = Scene::users(Move::removing(600, now));
+        let window = scene.window("24h");
+        window.removed.insert("user".to_owned(), removed);
+        window.released.insert("user".to_owned(), 400);
+        window.records_then.insert("user".to_owned(), 1_000);
+        scene.check()
+    };
+    assert_snapshot!(after(0, 60), @"accepted");
+    // A fifth of the 600 that the release left.
+    assert_snapshot!(after(60, 60), @"accepted");
+    assert_snapshot!(after(61, 60), @r"
+    quarantined
+    quarantine CRD-D103: 121 of 600 users removed within 24 hours (20.2 %), 60 of them now, limit 20 %
+    ");
+}
+
+#[test]
+fn grants_that_only_the_policy_calls_privileged_are_counted_too() {
+    let check = |appeared, vanished| {
+        let mut scene = Scene::users(Move::removing(1_000, 0));
+        scene.history.marked_grants.appeared = appeared;
+        scene.history.marked_grants.vanished = vanished;
+        scene.check()
+    };
+    assert_snapshot!(check(2, 1), @"accepted");
+    assert_snapshot!(check(2, 2), @r"
+    quarantined
+    quarantine CRD-D302: 4 grants that the policy calls privileged: 2 appeared and 2 vanished, limit 3
+    ");
 }
 
 #[test]
