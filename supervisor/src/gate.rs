@@ -8,6 +8,7 @@ mod ask;
 mod decide;
 mod history;
 mod look;
+mod memory;
 mod part;
 mod publish;
 pub(crate) mod reread;
@@ -156,6 +157,7 @@ impl<'a> Gate<'a> {
                 isolation: process.report.in_words(),
             },
             started_at: Timestamp::now(),
+            shape: self.connector.policy.shape.is_on,
         };
         let store = self.host.store.clone();
         let opened = tokio::task::spawn_blocking(move || {

@@ -49,6 +49,8 @@ mod secrets;
 #[cfg(test)]
 mod service;
 #[cfg(test)]
+mod shape;
+#[cfg(test)]
 mod state;
 #[cfg(test)]
 mod sweep;

@@ -179,6 +179,7 @@ pub(crate) fn connector() -> ConnectorName {
 pub(crate) fn spec() -> StageSpec {
     let schemas = cordon_wire::describe::schemas_from_wire(&seeds::schemas());
     StageSpec {
+        shape: true,
         connector: connector(),
         sync: SyncNumber(1),
         schemas: schemas.unwrap_or_else(|error| panic!("{error}")),

@@ -12,6 +12,7 @@ use crate::chain::{canonical_json, kept_time, text_sha256};
 use crate::decisions::Decision;
 use crate::evidence::{self, Entry, kind};
 use crate::faults::COMMIT;
+use crate::memory;
 use crate::outbox::{self, OutboxEntry};
 use crate::quarantine::{self, QuarantinedRow};
 use crate::runs::{self, Judgement, RunEnd};
@@ -45,6 +46,9 @@ pub struct Commit {
     pub removed_by_label: BTreeMap<String, u64>,
     /// How current each of its scopes is, those carried forward included.
     pub watermarks: BTreeMap<String, Watermark>,
+    /// What the detector remembers with it, as its own text; none: as before. At most
+    /// [`MEMORY_BYTES_MAX`](crate::MEMORY_BYTES_MAX).
+    pub memory: Option<String>,
     /// Who accepted it.
     pub acceptance: Acceptance,
 }
@@ -160,10 +164,16 @@ async fn make(
         Acceptance::Release { .. } | Acceptance::Part(_) => None,
     };
     let entry = outbox::next_entry(connection, connector, commit.counts.total()).await?;
-    let body = body(commit, &entry, superseded, judgement.as_ref());
+    let learnt = commit.memory.as_deref();
+    let vouched = memory::vouched(connection, connector, learnt).await?;
+    let mut body = body(commit, &entry, superseded, judgement.as_ref());
+    body[memory::VOUCHED] = json!(vouched);
     let actor = commit.acceptance.person().map_or("policy", |(by, _, _)| by);
     let record = Entry { kind: kind::COMMITTED, connector: Some(connector), actor, body };
     let evidence = evidence::append(connection, record, now).await?;
+    if let Some(learnt) = learnt {
+        memory::put(connection, connector, learnt, evidence).await?;
+    }
     if let Some(waiting) = superseded {
         quarantine::supersede(connection, connector, waiting).await?;
     }

@@ -176,6 +176,18 @@ pub enum WriteError {
         /// The sync that waits.
         waiting: Option<SyncNumber>,
     },
+    /// More is to be remembered of a connector than any needs.
+    #[error(
+        "what is remembered of {connector} has {bytes} bytes, more than {bytes_max}: nothing was written"
+    )]
+    MemoryTooLong {
+        /// Whose memory.
+        connector: ConnectorName,
+        /// How long it is.
+        bytes: usize,
+        /// How long it may be.
+        bytes_max: usize,
+    },
 }
 
 fn waits(sync: Option<SyncNumber>) -> String {

@@ -20,6 +20,7 @@ mod error;
 mod evidence;
 mod faults;
 mod history;
+mod memory;
 mod open;
 mod outbox;
 mod quarantine;
@@ -43,6 +44,7 @@ pub use error::{AdvanceError, CommitError, OpenError, ReadError, VerifyError, Wr
 pub use evidence::{EvidenceRow, EvidenceSeq};
 pub use faults::{FAULT_POINTS, FaultHook};
 pub use history::{HistoryRow, WindowRow};
+pub use memory::MEMORY_BYTES_MAX;
 pub use outbox::{OutboxWork, SinkLag, WorkKind};
 pub use quarantine::{Entered, QuarantinedRow, QuarantinedRun};
 pub use requests::RequestRow;

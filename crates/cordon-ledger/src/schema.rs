@@ -8,14 +8,14 @@
 //! gets a higher number and a step that leads there from the one before.
 
 /// The version of the tables that this program writes, kept in `PRAGMA user_version`.
-pub const SCHEMA_VERSION: i64 = 2;
+pub const SCHEMA_VERSION: i64 = 3;
 
 /// Says that a SQLite file is a ledger: "Crdn" in ASCII, kept in `PRAGMA application_id`.
 pub(crate) const APPLICATION_ID: i64 = 0x4372_646E;
 
 /// What makes each version of the layout from the one before, the first from nothing. Everything but
 /// the first evidence record.
-pub(crate) const STEPS: [&str; SCHEMA_VERSION as usize] = [TABLES, PARTS];
+pub(crate) const STEPS: [&str; SCHEMA_VERSION as usize] = [TABLES, PARTS, MEMORY];
 
 /// The first version. The two pragmas of the steps repeat the constants above; opening compares
 /// them.
@@ -202,5 +202,16 @@ CREATE TABLE requests (
     expires_at INTEGER NOT NULL,
     evidence   INTEGER NOT NULL REFERENCES evidence (seq),
     FOREIGN KEY (connector, sync) REFERENCES quarantine (connector, sync)
+) STRICT;
+";
+
+const MEMORY: &str = "
+PRAGMA user_version = 3;
+
+-- What the detector remembers of a connector, as it wrote it.
+CREATE TABLE memory (
+    connector TEXT PRIMARY KEY REFERENCES connectors (connector),
+    memory    TEXT NOT NULL,
+    evidence  INTEGER NOT NULL REFERENCES evidence (seq)
 ) STRICT;
 ";

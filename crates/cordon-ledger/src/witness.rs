@@ -1,8 +1,8 @@
 //! Compares the rows that decide what happens next with the evidence that vouches for them.
 //!
 //! A chain that holds says nothing of a row beside it. So a pause, a last known good, a candidate in
-//! quarantine and an outbox entry each have a record that says the same, and opening a ledger looks
-//! at both. Absent: rows that only people read, such as timings.
+//! quarantine, an outbox entry and what the detector remembers each have a record that says the same,
+//! and opening a ledger looks at both. Absent: rows that only people read, such as timings.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,12 +14,13 @@ use crate::cells::Cells;
 use crate::chain::{evidence_hash, text_sha256};
 use crate::evidence::{self, kind};
 use crate::{
-    ChainFault, EvidenceRow, EvidenceSeq, ReadError, VerifyError, commit, quarantine, requests,
-    rest, snapshots, wanted,
+    ChainFault, EvidenceRow, EvidenceSeq, ReadError, VerifyError, commit, memory, quarantine,
+    requests, rest, snapshots, wanted,
 };
 
 /// Finds the first row that its evidence does not vouch for.
 pub(crate) async fn check(connection: &mut SqliteConnection) -> Result<(), VerifyError> {
+    check_memory(connection).await?;
     check_wanted(connection).await?;
     check_snapshots(connection).await?;
     check_outbox(connection).await?;
@@ -63,6 +64,22 @@ async fn check_snapshots(connection: &mut SqliteConnection) -> Result<(), Verify
         }
     }
     none_left(&newest, "the last known good")
+}
+
+/// What is remembered of a connector is what its newest commit left.
+async fn check_memory(connection: &mut SqliteConnection) -> Result<(), VerifyError> {
+    let mut newest = newest(connection, &[kind::COMMITTED]).await?;
+    for row in memory::all(connection).await? {
+        let name = format!("the memory of {}", row.connector);
+        let record = newest.remove(&row.connector);
+        let record = record.ok_or_else(|| ChainFault::Unvouched { row: name.clone() })?;
+        same(&record, memory::VOUCHED, &json!(text_sha256(&row.memory)), &name)?;
+    }
+    for record in newest.values() {
+        let connector = record.connector.as_ref().map(ConnectorName::as_str).unwrap_or_default();
+        same(record, memory::VOUCHED, &Value::Null, &format!("the memory of {connector}"))?;
+    }
+    Ok(())
 }
 
 /// Every entry whose snapshot is kept says what the commit said.

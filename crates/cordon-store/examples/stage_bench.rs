@@ -1,7 +1,7 @@
 //! Measures staging, diff and delivery order on records made up on the way.
 //!
-//! `stage_bench [GRANTS] [FOLDER]`: one first sync, one with one percent of other grants, all changes
-//! between them, and a part of them. The time to make up records is not counted.
+//! `stage_bench [GRANTS] [FOLDER] [no-shape]`: one first sync, one with one percent of other grants,
+//! all changes between them, and a part of them. The time to make up records is not counted.
 
 #![allow(clippy::print_stdout)]
 
@@ -89,6 +89,8 @@ fn sync(
             isolation: Default::default(),
         },
         started_at: Timestamp::UNIX_EPOCH,
+        // Without the detector, to see what it costs.
+        shape: std::env::args().nth(3).as_deref() != Some("no-shape"),
     })?;
     staging.begin_scope(0, "all")?;
     let mut appending = Duration::ZERO;

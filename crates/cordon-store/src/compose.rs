@@ -165,6 +165,7 @@ impl Store {
             provenance: of.provenance.clone(),
             // It is as old as the oldest of what it holds.
             started_at: last_good.map_or(of.taken_at, |known| known.manifest.taken_at),
+            shape: of.step.is_some(),
         })?;
         self.append_taken(&mut staging, candidate, picked)?;
         ends::check_left(&mut staging, last_good, picked)?;

@@ -11,14 +11,18 @@ mod commit;
 mod part;
 mod references;
 mod runs;
+mod sides;
 mod step;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::time::Instant;
 
 use cordon_model::{ScopeReport, SyncNumber};
+use cordon_validate::detect::Step;
 use cordon_validate::{Candidate, Defect, DefectKind};
 
+use crate::hash::KeyHasher;
 use crate::limits::EXAMPLES_MAX;
 use crate::manifest::Manifest;
 use crate::read_error::ReadError;
@@ -31,6 +35,7 @@ pub(crate) use chosen::Chosen;
 pub(crate) use commit::shelve;
 pub(crate) use part::Part;
 pub(crate) use step::{Stepped, step};
+pub(crate) use watch::Watch;
 
 /// What was said of each scope, by name.
 type Reports = BTreeMap<String, ScopeReport>;
@@ -75,6 +80,7 @@ pub(crate) fn merge(
     }
     timings.carry = lap.take();
     let targets = staging.take_targets()?;
+    let mut watch = watch(&mut staging, &reports, last_good);
     // Both only read indexes, so they share the two cores that hashing and encoding had.
     let (dangling, step) = std::thread::scope(|scope| {
         let dangling = scope.spawn(|| {
@@ -82,7 +88,7 @@ pub(crate) fn merge(
             let found = references::dangling(&staging, targets, &parts, beyond);
             (found, lap.take())
         });
-        let step = step(&staging.store, last_good, &parts);
+        let step = step(&staging.store, last_good, &parts, watch.as_mut());
         timings.diff = lap.take();
         (dangling.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), step)
     });
@@ -90,6 +96,7 @@ pub(crate) fn merge(
     let references::Dangling { missed, cut } = dangling.0?;
     defects.extend(missed);
     let step = step?;
+    let shape = watch.map(Watch::finish);
     lap.take();
     for of in &mut staging.types {
         let rows = u64::from(of.rows);
@@ -98,7 +105,7 @@ pub(crate) fn merge(
     defects.sort_by(|a, b| {
         (&a.record_type, a.kind, &a.column).cmp(&(&b.record_type, b.kind, &b.column))
     });
-    let manifest = manifest(&staging, &reports, last_good, &parts, step, defects);
+    let manifest = manifest(&staging, &reports, last_good, &parts, (step, shape), defects);
     Ok(Ready { staging, parts, early, timings, lap, manifest, cut })
 }
 
@@ -124,8 +131,17 @@ pub(crate) fn staged(manifest: Manifest, digest: String, timings: StageTimings) 
         census: manifest.census,
         delta: manifest.delta,
         defects: manifest.defects,
+        step: manifest.step,
     };
     Staged { candidate, content_digest, timings }
+}
+
+/// What watches the step; nothing where nothing is there to be compared with.
+fn watch(staging: &mut Staging, reports: &Reports, last_good: Option<&Snapshot>) -> Option<Watch> {
+    let held_on = staging.references.held_on.take()?;
+    last_good?;
+    let hasher = KeyHasher::new(&staging.store.shared.key);
+    Some(Watch::new(reports, held_on, hasher))
 }
 
 struct Lap(Instant);
@@ -156,7 +172,7 @@ fn manifest(
     reports: &Reports,
     last_good: Option<&Snapshot>,
     parts: &[Part],
-    step: Stepped,
+    (step, shape): (Stepped, Option<Step>),
     defects: Vec<Defect>,
 ) -> Manifest {
     let before = last_good.map(|snapshot| &*snapshot.manifest);
@@ -170,6 +186,7 @@ fn manifest(
         scopes: census::scopes(staging.spec.sync, reports, before, &step),
         delta: before.map(|before| census::delta(reports, before, parts, &step)),
         contents: step.contents,
+        step: shape,
         census,
         defects,
         schemas: staging.spec.schemas.clone(),

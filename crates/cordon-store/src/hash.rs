@@ -4,6 +4,8 @@
 //! make two keys meet. Rows are hashed with SHA-256, cut to 128 bits, because "unchanged" is a
 //! decision about access and must hold against someone who chooses both rows.
 
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
@@ -31,6 +33,29 @@ impl From<u128> for KeyHash {
         Self { high: (hash >> 64) as u64, low: hash as u64 }
     }
 }
+
+/// Key hashes are spread already; hashing them again would only cost time.
+#[derive(Default)]
+pub(crate) struct AsIs(u64);
+
+impl Hasher for AsIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0 << 8 | u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
+
+/// A map by halves of keys.
+pub(crate) type ByHalf<V> = HashMap<u64, V, BuildHasherDefault<AsIs>>;
 
 /// Hashes keys under the store's secret.
 #[derive(Debug, Clone)]

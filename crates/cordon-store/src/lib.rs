@@ -37,7 +37,7 @@ pub use changes::{ChangeCounts, Changes};
 pub use compose::{ComposeError, Composed};
 pub use faults::{FAULT_POINTS, FaultHook, Faults};
 pub use manifest::{
-    Composition, FileColumn, FileEntry, Manifest, ObjectRef, Provenance, ScopeState,
+    Composition, FileColumn, FileEntry, Manifest, ObjectRef, Piece, Provenance, ScopeState,
 };
 pub use publish::{PublishError, Published};
 pub use read_error::{Damage, ReadError};

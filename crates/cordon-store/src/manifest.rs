@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use cordon_model::{AttributeType, ConnectorName, RecordSchema, RecordType, SyncNumber};
+use cordon_validate::detect::Step;
 use cordon_validate::{Census, Defect, Delta, Selection};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -90,6 +91,19 @@ pub struct FileEntry {
     pub columns: Vec<FileColumn>,
     /// The scopes' names, by the ordinals of the index.
     pub scopes: Vec<String>,
+    /// In which order they arrived, where scopes took turns; empty: one after the other, or in too
+    /// many pieces to be kept.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub arrival: Vec<Piece>,
+}
+
+/// Rows of one scope that arrived together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Piece {
+    /// The scope's ordinal.
+    pub scope: u32,
+    /// How many rows.
+    pub rows: u32,
 }
 
 /// A scope, across syncs.
@@ -125,6 +139,9 @@ pub struct Manifest {
     pub census: Census,
     /// The step from the snapshot that it was compared with.
     pub delta: Option<Delta>,
+    /// The shape of that step, measured; none where the policy wants none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub step: Option<Step>,
     /// What is wrong with its records.
     pub defects: Vec<Defect>,
     /// What the connector announced.

@@ -1,6 +1,7 @@
 //! Staging: batches of a running sync become files and indexes.
 
 mod arrays;
+mod arrival;
 mod check;
 mod dir;
 mod targets;
@@ -32,6 +33,7 @@ use crate::stage::dir::StagingDir;
 use crate::stage::typed::BatchScope;
 use crate::store::Store;
 
+pub(crate) use arrival::HeldOn;
 pub(crate) use targets::{Target, Targets};
 pub(crate) use typed::{References, TypeStage};
 
@@ -48,6 +50,8 @@ pub struct StageSpec {
     pub provenance: Provenance,
     /// When it began.
     pub started_at: Timestamp,
+    /// Whether the shape of its step is measured, for the detector.
+    pub shape: bool,
 }
 
 /// Why a sync was not staged. Nothing of it is in any snapshot.
@@ -280,6 +284,7 @@ impl Store {
             references: References {
                 entitlements: Targets::new(dir.path(), limits.target_entries),
                 resources: Targets::new(dir.path(), limits.target_entries),
+                held_on: spec.shape.then(HeldOn::default),
             },
             dir,
             store: self.clone(),

@@ -7,8 +7,10 @@ mod damage;
 mod defects;
 mod files;
 mod model;
+mod shape;
 mod staging;
 mod sweep;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -158,6 +160,7 @@ pub(crate) fn schemas() -> Vec<RecordSchema> {
 
 pub(crate) fn spec(sync: u64, schemas: Vec<RecordSchema>) -> StageSpec {
     StageSpec {
+        shape: true,
         connector: hr(),
         sync: SyncNumber(sync),
         schemas,
@@ -288,6 +291,7 @@ pub(crate) fn accepted(candidate: &Candidate) -> Accepted {
             ..Delta::default()
         }),
         defects: Vec::new(),
+        step: None,
         ..candidate.clone()
     };
     let last_good = candidate.against.map(|_| one_record());

@@ -50,6 +50,11 @@ pub fn speaks_of_removals(code: &str) -> bool {
         REMOVED_WITHIN,
         PROTECTED_REMOVED,
         STILL_THERE,
+        LOSS_UNUSUAL,
+        LOSS_SHAPE,
+        LOSS_EMPTIED,
+        LOSS_ORPHANED,
+        LEAK,
     ]
     .iter()
     .any(|rule| rule.code == code)
@@ -58,9 +63,12 @@ pub fn speaks_of_removals(code: &str) -> bool {
 /// Whether a finding asks for a second reading: a statistic of the detector that is
 /// unusual, but not so much that it holds the sync.
 pub(crate) fn is_suspicion(finding: &Finding) -> bool {
-    let statistics = ["CRD-D5", "CRD-D6", "CRD-S4"];
-    finding.severity == Severity::Warning
-        && statistics.iter().any(|beginning| finding.code.starts_with(beginning))
+    finding.severity == Severity::Warning && is_statistic(&finding.code)
+}
+
+/// Whether a rule is the detector's: it objects to what is unusual.
+pub(crate) fn is_statistic(code: &str) -> bool {
+    ["CRD-D5", "CRD-D6", "CRD-S4"].iter().any(|beginning| code.starts_with(beginning))
 }
 
 /// Whether the rule makes a sync invalid, so that nobody can accept it.
@@ -192,6 +200,40 @@ rules! {
         "An older snapshot came back."
         "Look whether the source answers from an old copy; reject and sync again.";
 
+    LOSS_UNUSUAL "CRD-D501"
+        "More is gone than this source and others ever lost at once, counted by causes."
+        "Ask the source's owner about the examples; read again, release what really left.";
+    LOSS_SHAPE "CRD-D502"
+        "What is gone lies together in the source's listing: an end, a run, or pages of it."
+        "A truncated read looks like this: read again, and compare; release only if the records are gone at the source.";
+    LOSS_EMPTIED "CRD-D503"
+        "Groups that still exist have lost all their members."
+        "Look whether the connector may still read members; release only if the groups are empty at the source.";
+    LOSS_ORPHANED "CRD-D504"
+        "Principals are gone, but what they hold is not."
+        "Look whether the listing of principals was read to its end.";
+    FLAPPING "CRD-D505"
+        "Records come and go: what left came back, or left again, within a few syncs."
+        "Look whether the source answers differently from one read to the next.";
+    LEAK "CRD-D506"
+        "Small losses go on for many syncs and add up to more than is usual."
+        "Look through the last syncs: losses that nobody decided are a leak.";
+    REPLAY_OLDER "CRD-D507"
+        "The content is one that was accepted before and had been replaced since."
+        "Look whether the source answers from an old copy; read again.";
+    GAIN_UNUSUAL "CRD-D601"
+        "More is new than this source and others ever gained at once, counted by causes."
+        "Look whether another tenant's records came in; release what was really added.";
+    REACH_UNUSUAL "CRD-D602"
+        "Known principals gained more power at once than is usual."
+        "Have every new grant confirmed, then release or reject.";
+    ROLES_UNUSUAL "CRD-D603"
+        "Many grants changed from one role to one other."
+        "Look whether the connector still reads roles; have elevations confirmed.";
+    REKEYED_BY_VALUES "CRD-D604"
+        "Records vanished and came back under other ids, with the same names or numbers."
+        "Reject and restore the ids, or take over the proposed mapping where the source was migrated.";
+
     COLUMN_NEW "CRD-S101"
         "Records have an attribute that they did not have."
         "Nothing to do.";
@@ -207,6 +249,10 @@ rules! {
     VALUES_LOST "CRD-S303"
         "An attribute is absent from many more records than before."
         "Look whether the connector lost the right to read it, or a page of it.";
+
+    VALUES_UNUSUAL "CRD-S401"
+        "Many values of one attribute changed in the same way."
+        "Look at the examples: a lost right, an encoding or an exchanged column changes all records alike.";
 
     WATERMARK_WENT_BACK "CRD-W101"
         "The source says that it is older than it was."

@@ -7,6 +7,7 @@ use cordon_model::{ConnectorName, RecordType, SyncNumber, Watermark};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::detect::{Memory, Step};
 use crate::lookup::Lookup;
 use crate::reading::Earlier;
 use crate::{Census, Examples, RuleCount, RuleName, TimeSpan};
@@ -28,6 +29,9 @@ pub struct Candidate {
     pub delta: Option<Delta>,
     /// What is wrong with its records.
     pub defects: Vec<Defect>,
+    /// The shape of the step, measured; none on a first sync, or where nobody measured it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<Step>,
 }
 
 /// Records that are wrong in one way.
@@ -170,6 +174,9 @@ pub struct History {
     /// The reading that waits for this one; none when none does.
     #[serde(default)]
     pub earlier: Option<Earlier>,
+    /// What the detector remembers of the connector's syncs; none before the first that it saw.
+    #[serde(default)]
+    pub memory: Option<Memory>,
 }
 
 /// What was removed within a time, over all syncs accepted in it.

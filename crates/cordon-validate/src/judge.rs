@@ -17,6 +17,7 @@ mod references;
 mod review;
 mod rules;
 mod shape;
+mod unusual;
 
 use findings::Findings;
 pub use rules::rule_findings;
@@ -58,6 +59,7 @@ pub fn judge(
         change::check,
         shape::check,
         freshness::check,
+        unusual::check,
         rules::check,
         // After all that speak of removals: it answers them.
         lookup::check,

@@ -10,6 +10,7 @@ mod agreement;
 mod census;
 pub mod codes;
 pub mod contrast;
+pub mod detect;
 mod evidence;
 mod judge;
 pub mod lookup;
@@ -37,8 +38,9 @@ pub use policy::{
     PERCENT_RECORDS_MIN, People, PeopleError, Percent, PercentError, Policy, PolicyPatch,
     PrivilegedLimit, PrivilegedPatch, RULES_MAX, Recover, ReleasePatch, ReleaseRule,
     RemovalsVerified, RequiredAttribute, RequiredAttributeError, Reread, RereadPatch, Risk,
-    RuleAction, RuleName, RuleNameError, SchemaPatch, Target, TimeSpan, TimeSpanError, Until,
-    UntilError, Watched, Weakening, Words, WordsError,
+    RuleAction, RuleName, RuleNameError, SchemaPatch, Shape, ShapePatch, Switch, Target,
+    Thresholds, TimeSpan, TimeSpanError, Until, UntilError, Unusual, UnusualError, Watched,
+    Weakening, Words, WordsError,
 };
 pub use rules::{Announced, RuleCount, RuleCounter, announced, fitted};
 pub use selection::{Selection, SelectionError};

@@ -135,11 +135,11 @@ const OF_REMOVALS: [&str; 10] = [
     codes::REMOVED_WITHIN.code,
     // More than ever, side by side in the listing, groups without members, principals without what
     // they hold, and small losses that add up.
-    "CRD-D501",
-    "CRD-D502",
-    "CRD-D503",
-    "CRD-D504",
-    "CRD-D506",
+    codes::LOSS_UNUSUAL.code,
+    codes::LOSS_SHAPE.code,
+    codes::LOSS_EMPTIED.code,
+    codes::LOSS_ORPHANED.code,
+    codes::LEAK.code,
 ];
 
 /// Whether a finding speaks of records that are gone, and nothing else.

@@ -26,6 +26,7 @@ mod patch;
 mod percent;
 mod release;
 mod rule;
+mod shape;
 mod span;
 
 mod weakened;
@@ -47,6 +48,7 @@ pub use rule::{
     On, OnError, OperatorRule, OperatorRuleError, RULES_MAX, RuleAction, RuleName, RuleNameError,
     Target, Watched,
 };
+pub use shape::{Shape, ShapePatch, Switch, Thresholds, Unusual, UnusualError};
 pub use span::{TimeSpan, TimeSpanError};
 pub use weakened::Weakening;
 
@@ -96,6 +98,8 @@ pub struct Policy {
     pub removals_verified: RemovalsVerified,
     /// When a suspicious source is read once more.
     pub reread: Reread,
+    /// How unusual the shape of a step may be.
+    pub shape: Shape,
     /// Records that are never removed unattended, by what they are like.
     pub protected_where: Vec<Marked>,
     /// Entitlements that are privileged whatever their connector says, by id.
@@ -135,6 +139,7 @@ impl Default for Policy {
             lookup: Lookups::default(),
             removals_verified: RemovalsVerified::Note,
             reread: Reread::default(),
+            shape: Shape::default(),
             protected_where: Vec::new(),
             privileged_entitlements: Vec::new(),
             privileged_where: Vec::new(),

@@ -41,6 +41,9 @@ pub(crate) struct Args {
     /// Seconds of each half of a neighbour's measurement
     #[arg(long, default_value_t = 10)]
     seconds: u64,
+    /// Leave out the detector, to see what it costs
+    #[arg(long)]
+    no_shape: bool,
     /// Form of the result
     #[arg(short, long, default_value = "table")]
     output: Format,
@@ -69,7 +72,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<()> {
         }
         return Ok(());
     }
-    let bench = Bench::new(&target);
+    let bench = Bench::new(&target, !args.no_shape);
     let mut report = Report::default();
     for size in &args.sizes {
         run::warn(&format!("{size} grants"));

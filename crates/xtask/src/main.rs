@@ -3,6 +3,7 @@
 mod bench;
 mod ci;
 mod cordon;
+mod detect;
 mod fuzz;
 mod licences;
 mod package;
@@ -36,6 +37,8 @@ enum Task {
     Ci,
     /// Measure a sync from connector to committed snapshot, its diff and its judgement
     Bench(bench::Args),
+    /// Measure the detector, and other methods, on real histories with injected faults
+    Detect(detect::Args),
     /// Feed every reader of a connector's bytes with what libFuzzer makes up
     Fuzz(fuzz::Args),
     /// Make the Debian package
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
         Task::Test => test::run(&workspace),
         Task::Ci => ci::run(&workspace),
         Task::Bench(args) => bench::run(&workspace, &args),
+        Task::Detect(args) => detect::run(&workspace, &args),
         Task::Fuzz(args) => fuzz::run(&workspace, &args),
         Task::Package(args) => package::run(&workspace, &args),
         Task::Vm(args) => vm::run(&workspace, &args),

@@ -7,6 +7,7 @@
 use cordon_ledger::{DRY_RUN, RunOutcome, RunRow, SnapshotRow, TRIGGER_RELEASE};
 use cordon_model::{ConnectorName, Finding, Outcome, Severity, SyncNumber};
 use cordon_store::{ReadError, Snapshot, Store};
+use cordon_validate::detect::{Learned, Memory, Step};
 use cordon_validate::{Candidate, History, Policy, TimeSpan, Verdict, Window, judge};
 use cordon_wire::v1;
 use jiff::Timestamp;
@@ -27,6 +28,8 @@ struct Then {
     released: Vec<SyncNumber>,
     /// The sync that waited for a person.
     waiting: Option<SyncNumber>,
+    /// What the detector learnt of those that are kept, from the first on.
+    memory: Memory,
 }
 
 /// A sync whose records are kept, with those that it was compared with.
@@ -55,7 +58,7 @@ impl Service {
         let snapshots = ledger.all_snapshots(&name).await.map_err(Refusal::from)?;
         let released = runs.iter().filter(|run| run.outcome == RunOutcome::Released);
         let released = released.map(|run| run.sync).collect();
-        let mut then = Then { snapshots, released, waiting: None };
+        let mut then = Then { snapshots, released, waiting: None, memory: Memory::default() };
         let mut syncs = Vec::new();
         // What repeats a sync in quarantine brought nothing of its own.
         for run in runs.iter().filter(|run| is_judged(run) && run.joined.is_none()) {
@@ -69,8 +72,11 @@ impl Service {
             let judged = judged.map_err(|error| {
                 Refusal::failed(format!("cannot read sync {sync}: {}", chain(&error)))
             })?;
+            then.step(
+                run,
+                judged.as_ref().ok().and_then(|(kept, _)| kept.after.manifest.step.as_ref()),
+            );
             syncs.push(told(run, judged));
-            then.step(run);
         }
         if syncs.is_empty() {
             let message = format!("no sync of `{name}` was judged yet");
@@ -121,6 +127,7 @@ impl Then {
             replays: replays.map(|row| row.sync),
             watermarks: last_good.map(|row| row.watermarks.clone()).unwrap_or_default(),
             quarantined: self.waiting,
+            memory: Some(self.memory.clone()),
             judged_at: Some(at),
             ..History::default()
         }
@@ -144,7 +151,15 @@ impl Then {
     }
 
     /// Notes what became of a run.
-    fn step(&mut self, run: &RunRow) {
+    fn step(&mut self, run: &RunRow, step: Option<&Step>) {
+        let learned = match run.outcome {
+            RunOutcome::Committed => Some(Learned::Accepted),
+            RunOutcome::Released => Some(Learned::Released),
+            _ => None,
+        };
+        if let Some((step, learned)) = step.zip(learned) {
+            self.memory = std::mem::take(&mut self.memory).learn(step, learned);
+        }
         self.waiting = match run.outcome {
             RunOutcome::Quarantined | RunOutcome::Superseded => Some(run.sync),
             RunOutcome::Committed | RunOutcome::Released => None,
@@ -191,6 +206,7 @@ fn judged_again(
         census: manifest.census.clone(),
         delta: manifest.delta.clone(),
         defects: manifest.defects.clone(),
+        step: manifest.step.clone(),
     };
     let census = before.as_ref().map(|snapshot| &snapshot.manifest.census);
     let verdict = judge(census, candidate, &history, policy).verdict().clone();

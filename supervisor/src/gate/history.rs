@@ -44,6 +44,7 @@ impl Gate<'_> {
             quarantined: waiting.first().map(|row| row.sync),
             withheld: self.withheld(candidate.sync, last_good, waiting.first()).await?,
             held: 0,
+            memory: self.memory().await?,
             lookup: None,
             earlier: waiting.first().and_then(|row| {
                 let is_same =

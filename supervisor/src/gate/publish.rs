@@ -61,7 +61,8 @@ impl Gate<'_> {
             Acceptance::Part(part) => note(&mut part.measured, "publish", began.elapsed()),
             Acceptance::Release { .. } => {}
         }
-        let commit = commit(staged, acceptance);
+        let memory = self.learnt(staged, &acceptance).await?;
+        let commit = Commit { memory, ..commit(staged, acceptance) };
         let committed = self.host.ledger.commit(&commit, Timestamp::now()).await?;
         Ok((commit, committed))
     }
@@ -131,6 +132,7 @@ fn commit(staged: &Snapshot, acceptance: Acceptance) -> Commit {
         label_counts,
         removed_by_label,
         watermarks,
+        memory: None,
         acceptance,
     }
 }

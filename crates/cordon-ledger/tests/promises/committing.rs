@@ -119,6 +119,7 @@ async fn the_process_that_dies() {
         label_counts: Default::default(),
         removed_by_label: Default::default(),
         watermarks: Default::default(),
+        memory: None,
         acceptance: by_policy(),
     };
     ledger.commit(&commit, at(4)).await.unwrap();

@@ -77,6 +77,7 @@ impl Host {
             label_counts: BTreeMap::from([("user".to_owned(), 100)]),
             removed_by_label: BTreeMap::new(),
             watermarks: BTreeMap::new(),
+            memory: None,
             acceptance: by_policy(),
         }
     }

@@ -8,6 +8,7 @@ mod delivery;
 mod evidence;
 mod host;
 mod keeping;
+mod memory;
 mod opening;
 mod parts;
 mod quarantine;

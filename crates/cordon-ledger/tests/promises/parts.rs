@@ -292,7 +292,8 @@ async fn a_ledger_of_the_first_layout_is_brought_to_the_newest_with_all_that_it_
     for against in [9, 1] {
         let mut connection = host.intruder_of(&host.path()).await;
         let sql = format!(
-            "DROP TABLE IF EXISTS requests; DROP TABLE IF EXISTS rests; PRAGMA user_version = 1;
+            "DROP TABLE IF EXISTS requests; DROP TABLE IF EXISTS rests;
+             DROP TABLE IF EXISTS memory; PRAGMA user_version = 1;
              UPDATE quarantine SET against = {against}; PRAGMA wal_checkpoint(TRUNCATE)"
         );
         sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();

@@ -12,11 +12,12 @@ use cordon_model::{ConnectorName, SyncNumber};
 use crate::compose::stored;
 use crate::disk;
 use crate::finish::{self, Part};
+use crate::hash::KeyHasher;
 use crate::layout::Shelf;
 use crate::manifest::{MANIFEST_BYTES_MAX, Manifest};
 use crate::read_error::{Damage, ReadError};
 use crate::snapshot::Snapshot;
-use crate::stage::{StageError, StageTimings, Staged};
+use crate::stage::{HeldOn, StageError, StageTimings, Staged};
 use crate::store::Store;
 
 impl Store {
@@ -25,14 +26,23 @@ impl Store {
     pub fn rebase(&self, candidate: &Snapshot, onto: &Snapshot) -> Result<Staged, StageError> {
         let old = &candidate.manifest;
         let parts: Vec<Part> = old.files.iter().map(stored).collect();
-        let step = finish::step(self, Some(onto), &parts)?;
+        let reports = old.census.scopes.iter();
+        let reports = reports.map(|(name, scope)| (name.clone(), scope.report.clone())).collect();
+        let mut watch = old.step.as_ref().map(|_| {
+            finish::Watch::new(&reports, HeldOn::default(), KeyHasher::new(&self.shared.key))
+        });
+        let step = finish::step(self, Some(onto), &parts, watch.as_mut())?;
         let mut delta = finish::delta_between(&old.census, &onto.manifest, &step);
         for (record_type, types) in &mut delta.types {
             let known = old.delta.as_ref().and_then(|delta| delta.types.get(record_type));
             types.carried = known.map_or(0, |step| step.carried);
         }
-        let manifest =
-            Manifest { against: Some(onto.manifest.sync), delta: Some(delta), ..(**old).clone() };
+        let manifest = Manifest {
+            against: Some(onto.manifest.sync),
+            delta: Some(delta),
+            step: watch.map(finish::Watch::finish),
+            ..(**old).clone()
+        };
         let (bytes, digest) = manifest.encode();
         let beside = self.beside(&manifest.connector, manifest.sync);
         let written = disk::write_beside(&beside, &bytes)?;

@@ -156,6 +156,7 @@ fn carry_group(staging: &Staging, group: &Group<'_>, number: usize) -> Result<Pa
         index: index.object,
         columns: columns.collect(),
         scopes,
+        arrival: Vec::new(),
     };
     let staged = Some(StagedPaths { data: data.path, index: index.path });
     Ok(Part { entry, staged, reported: false })

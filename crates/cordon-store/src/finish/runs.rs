@@ -51,6 +51,7 @@ pub(super) fn close(staging: &mut Staging) -> Result<(Vec<Part>, Vec<Defect>), S
             index: indexed.file.object,
             columns: file_columns(of),
             scopes: names.cloned().collect(),
+            arrival: of.arrival.pieces(&indexed.scopes),
         };
         let staged = Some(StagedPaths { data: data.path, index: indexed.file.path });
         parts.push(Part { entry, staged, reported: true });

@@ -1,12 +1,15 @@
 //! The step from the last known good to the candidate, counted in one walk over their indexes.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::BuildHasherDefault;
 
 use cordon_model::{RecordKind, RecordType};
 use cordon_validate::{PrivilegedCensus, PrivilegedDelta, ScopeDelta, TypeDelta};
 
 use crate::finish::Part;
+use crate::finish::sides::{Opened, Side, Sides};
+use crate::finish::watch::Watch;
+use crate::hash::AsIs;
 use crate::index::{Located, Merged, Step, walk};
 use crate::limits::EXAMPLES_MAX;
 use crate::manifest::FileEntry;
@@ -29,26 +32,6 @@ pub(crate) struct Stepped {
     pub(crate) privileged_now: PrivilegedCensus,
 }
 
-/// Key hashes are spread already; hashing them again would only cost time.
-#[derive(Default)]
-struct AsIs(u64);
-
-impl Hasher for AsIs {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0 << 8 | u64::from(*byte);
-        }
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-}
-
 /// Halves of the keys of privileged entitlements. The one set that is held whole; its size is
 /// limited.
 type Privileged = HashSet<u64, BuildHasherDefault<AsIs>>;
@@ -63,6 +46,7 @@ pub(crate) fn step(
     store: &Store,
     last_good: Option<&Snapshot>,
     parts: &[Part],
+    mut watch: Option<&mut Watch>,
 ) -> Result<Stepped, StageError> {
     let old: &[FileEntry] = last_good.map_or(&[], |snapshot| &snapshot.manifest.files);
     let mut types: Vec<&RecordType> = old.iter().map(|file| &file.record_type).collect();
@@ -77,19 +61,11 @@ pub(crate) fn step(
         let after = parts.iter().filter(|part| part.entry.record_type == *record_type);
         let after: Vec<_> = after.collect();
         let sides = Sides { store, record_type, before, after };
-        step_type(&sides, &mut sets, &mut stepped)?;
+        step_type(&sides, &mut sets, &mut stepped, watch.as_deref_mut())?;
     }
     stepped.privileged_now.entitlements = sets.after.len() as u64;
     stepped.privileged_now.grants = stepped.privileged.after;
     Ok(stepped)
-}
-
-/// One kind and type on both sides.
-struct Sides<'a> {
-    store: &'a Store,
-    record_type: &'a RecordType,
-    before: Vec<&'a FileEntry>,
-    after: Vec<&'a Part>,
 }
 
 /// Counts by file and scope ordinal.
@@ -129,15 +105,15 @@ struct Walk {
     privileged_examples: Vec<(Side, Located)>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Side {
-    Before,
-    After,
-}
-
-fn step_type(sides: &Sides<'_>, sets: &mut Sets, stepped: &mut Stepped) -> Result<(), StageError> {
+fn step_type(
+    sides: &Sides<'_>,
+    sets: &mut Sets,
+    stepped: &mut Stepped,
+    watch: Option<&mut Watch>,
+) -> Result<(), StageError> {
     let before = || sides.before.iter().copied();
     let after = || sides.after.iter().map(|part| &part.entry);
+    let mut watch = watch.map(|watch| (watch.begin(sides), watch));
     let mut counts = Walk {
         delta: TypeDelta::default(),
         before: ByScope::new(before()),
@@ -163,17 +139,26 @@ fn step_type(sides: &Sides<'_>, sets: &mut Sets, stepped: &mut Stepped) -> Resul
         if let Some(new) = &new {
             content.add(new);
         }
+        let mut privileged = (false, false);
         match kind {
             RecordKind::Resource => {}
             RecordKind::Entitlement => {
                 collect(&mut sets.before, old.as_ref(), limit)?;
                 collect(&mut sets.after, new.as_ref(), limit)?;
             }
-            RecordKind::Grant => counts.count_privileged(old, new, sets),
+            RecordKind::Grant => privileged = counts.count_privileged(old, new, sets),
+        }
+        if let Some((of_type, watch)) = &mut watch {
+            watch.see(of_type, old.as_ref(), new.as_ref(), privileged);
         }
         Ok::<_, StageError>(())
     })?;
-    counts.put_names(sides)?;
+    let mut opened = Opened::new(sides);
+    counts.put_names(&mut opened)?;
+    if let Some((of_type, watch)) = watch {
+        watch.end(&of_type, &mut opened)?;
+        watch.columns(sides);
+    }
     counts.put_scopes(sides, stepped);
     stepped.privileged.before += counts.privileged.before;
     stepped.privileged.after += counts.privileged.after;
@@ -234,11 +219,18 @@ impl Walk {
         }
     }
 
-    fn count_privileged(&mut self, old: Option<Located>, new: Option<Located>, sets: &Sets) {
+    /// Says on which sides the grant is a privileged one.
+    fn count_privileged(
+        &mut self,
+        old: Option<Located>,
+        new: Option<Located>,
+        sets: &Sets,
+    ) -> (bool, bool) {
         let old = old.filter(|old| sets.before.contains(&old.entry.key.low));
         let new = new.filter(|new| sets.after.contains(&new.entry.key.low));
         self.privileged.before += u64::from(old.is_some());
         self.privileged.after += u64::from(new.is_some());
+        let sides = (old.is_some(), new.is_some());
         let example = match (old, new) {
             (None, Some(new)) => {
                 self.privileged.appeared += 1;
@@ -248,21 +240,22 @@ impl Walk {
                 self.privileged.vanished += 1;
                 (Side::Before, old)
             }
-            _ => return,
+            _ => return sides,
         };
         if self.privileged_examples.len() < EXAMPLES_MAX {
             self.privileged_examples.push(example);
         }
+        sides
     }
 
     /// Fetches the keys of all examples.
-    fn put_names(&mut self, sides: &Sides<'_>) -> Result<(), ReadError> {
+    fn put_names(&mut self, opened: &mut Opened<'_>) -> Result<(), ReadError> {
         let of = |side, examples: &[Located]| -> Vec<(Side, Located)> {
             examples.iter().map(|located| (side, *located)).collect()
         };
-        self.delta.added_examples = names(sides, &of(Side::After, &self.added_examples))?;
-        self.delta.removed_examples = names(sides, &of(Side::Before, &self.removed_examples))?;
-        self.privileged.examples = names(sides, &self.privileged_examples)?;
+        self.delta.added_examples = opened.names(&of(Side::After, &self.added_examples))?;
+        self.delta.removed_examples = opened.names(&of(Side::Before, &self.removed_examples))?;
+        self.privileged.examples = opened.names(&self.privileged_examples)?;
         Ok(())
     }
 
@@ -291,31 +284,6 @@ impl Walk {
             *held.entry(sides.record_type.clone()).or_default() += count;
         }
     }
-}
-
-/// The keys of a few records, in their order, wherever their rows are.
-fn names(sides: &Sides<'_>, examples: &[(Side, Located)]) -> Result<Vec<String>, ReadError> {
-    let mut names = vec![String::new(); examples.len()];
-    for side in [Side::Before, Side::After] {
-        let files = if side == Side::Before { sides.before.len() } else { sides.after.len() };
-        for file in 0..files {
-            let here =
-                |(of, located): &(Side, Located)| *of == side && located.file as usize == file;
-            let places: Vec<_> = (0..examples.len()).filter(|i| here(&examples[*i])).collect();
-            if places.is_empty() {
-                continue;
-            }
-            let data = match side {
-                Side::Before => sides.store.open_data(sides.before[file])?,
-                Side::After => sides.after[file].data(sides.store)?,
-            };
-            let rows: Vec<_> = places.iter().map(|i| examples[*i].1.entry.row).collect();
-            for (place, name) in places.into_iter().zip(data.key_texts(&rows)?) {
-                names[place] = name;
-            }
-        }
-    }
-    Ok(names)
 }
 
 /// Digest of a type's records whatever their order of arrival and their files.

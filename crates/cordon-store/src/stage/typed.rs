@@ -16,6 +16,7 @@ use crate::limits::RECORDS_MAX;
 use crate::sorter::Sorter;
 use crate::stage::StageError;
 use crate::stage::arrays::Spare;
+use crate::stage::arrival::{Arrival, HeldOn};
 use crate::stage::check::{Defects, KeyTexts, is_reference};
 use crate::stage::targets::{Target, Targets};
 
@@ -26,6 +27,8 @@ pub(crate) struct References {
     pub(crate) entitlements: Targets,
     /// What `type:id` columns point at.
     pub(crate) resources: Targets,
+    /// What entitlements are held on, where the detector wants to know.
+    pub(crate) held_on: Option<HeldOn>,
 }
 
 /// The scope that a batch belongs to.
@@ -48,12 +51,15 @@ pub(crate) struct TypeStage {
     /// By column, how many rows have a value.
     pub(crate) present: Vec<u64>,
     pub(crate) defects: Defects,
+    pub(crate) arrival: Arrival,
     schema: SchemaRef,
     slot: u16,
     keys: Keys,
     hasher: KeyHasher,
     spare: Spare,
     privileged: Option<usize>,
+    /// The column that says what an entitlement is held on.
+    resource: Option<usize>,
 }
 
 impl TypeStage {
@@ -74,11 +80,13 @@ impl TypeStage {
             row_bytes_max: 0,
             present: vec![0; columns.len()],
             defects: Defects::default(),
+            arrival: Arrival::default(),
             slot,
             keys: Keys::new(hasher, &record_type),
             hasher: hasher.clone(),
             spare: Spare::new(&columns),
             privileged: columns.position(columns::PRIVILEGED).filter(|_| entitlement),
+            resource: columns.position(columns::RESOURCE).filter(|_| entitlement),
             record_type,
             columns,
         })
@@ -143,6 +151,7 @@ impl TypeStage {
             .expect("every column has its type and one value a record");
         self.index(&rows, scope.ordinal, references)?;
         self.rows += records as u32;
+        self.arrival.add(scope.ordinal, records as u32);
         Ok(rows)
     }
 
@@ -219,6 +228,8 @@ impl TypeStage {
             self.privileged.map(|position| rows.column(position).as_boolean());
         let is_privileged =
             |row| privileged.is_some_and(|marks| marks.is_valid(row) && marks.value(row));
+        let resources: Option<&StringArray> =
+            self.resource.map(|position| rows.column(position).as_string());
         let gives = key_columns(&self.record_type).get(1);
         let gives = gives.and_then(|name| self.columns.position(name));
         for row in 0..rows.num_rows() {
@@ -229,6 +240,11 @@ impl TypeStage {
             self.row_bytes_max = self.row_bytes_max.max(bytes);
             let entry = Entry::new(key, hash, number, scope, is_privileged(row));
             self.index.push(entry);
+            if let Some(texts) = resources.filter(|texts| texts.is_valid(row))
+                && let Some(held_on) = &mut references.held_on
+            {
+                held_on.add(key.high, || self.hasher.reference(texts.value(row)));
+            }
             if let Some(column) = gives {
                 let (slot, column) = (self.slot, column as u16);
                 references.entitlements.push(Target {

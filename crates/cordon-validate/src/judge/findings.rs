@@ -118,17 +118,23 @@ impl<'a> Findings<'a> {
         self.list.iter().any(is)
     }
 
-    /// Makes warnings of what holds the sync back and is answered, and says by what.
+    /// Makes warnings of what holds the sync back and is answered, and says by what. What is only
+    /// unusual is no warning any more: it would have the source read again.
     pub(super) fn answer(&mut self, is_answered: impl Fn(&Finding) -> bool, by: &str) {
-        let holds = |finding: &Finding| finding.severity == Severity::Quarantine;
         let mut codes = BTreeSet::new();
-        for finding in self.list.iter_mut().filter(|finding| holds(finding)) {
-            if is_answered(finding) {
-                finding.severity = Severity::Warning;
-                finding.message.push_str("; ");
-                finding.message.push_str(by);
+        for finding in self.list.iter_mut().filter(|finding| is_answered(finding)) {
+            let is_unusual = crate::codes::is_statistic(&finding.code);
+            let answered = match finding.severity {
+                Severity::Quarantine | Severity::Warning if is_unusual => Severity::Info,
+                Severity::Quarantine => Severity::Warning,
+                _ => continue,
+            };
+            if finding.severity == Severity::Quarantine {
                 codes.insert(finding.code.clone());
             }
+            finding.severity = answered;
+            finding.message.push_str("; ");
+            finding.message.push_str(by);
         }
         // What was too much to list is summed up under the same answer.
         let rules = std::mem::take(&mut self.rules);

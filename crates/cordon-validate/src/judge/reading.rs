@@ -85,6 +85,7 @@ mod tests {
             census: Census::default(),
             delta: None,
             defects: Vec::new(),
+            step: None,
         };
         let history = History { earlier, ..History::default() };
         let mut policy = Policy::default();

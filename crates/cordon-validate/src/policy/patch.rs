@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     BUDGET_DEFAULT, Budget, Exemption, FirstSync, Governs, KeyGlob, Limit, Limits, LookupsPatch,
     Marked, OnIncomplete, OnSuspicion, OperatorRule, Percent, Policy, PrivilegedLimit, Recover,
-    ReleasePatch, RemovalsVerified, RequiredAttribute, RereadPatch, Risk, RuleName,
+    ReleasePatch, RemovalsVerified, RequiredAttribute, RereadPatch, Risk, RuleName, ShapePatch,
 };
 
 /// The `[guard]` of a host or of a connector. What is absent stays as it was.
@@ -78,6 +78,9 @@ pub struct PolicyPatch {
     /// `reread = { after = "2m", times = 1 }`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reread: Option<RereadPatch>,
+    /// `shape = "off"`, or `shape = { hold = 2.5, read_again = 1.6 }`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shape: Option<ShapePatch>,
     /// `protected_where = [{ of = "user", where = { break_glass = true } }]`. Added, as `protected`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub protected_where: Option<Vec<Marked>>,
@@ -228,6 +231,9 @@ impl Policy {
         self.removals_verified = patch.removals_verified.unwrap_or(self.removals_verified);
         if let Some(patch) = &patch.reread {
             self.reread = self.reread.overlaid(patch);
+        }
+        if let Some(patch) = patch.shape {
+            self.shape = self.shape.overlaid(patch);
         }
         extend(&mut self.protected_where, patch.protected_where.as_ref());
         extend(&mut self.privileged_entitlements, patch.privileged_entitlements.as_ref());

@@ -85,6 +85,15 @@ impl Policy {
         if self.reread.times < old.reread.times {
             weaker.add("reread.times", &old.reread.times, &self.reread.times);
         }
+        if !self.shape.is_on && old.shape.is_on {
+            weaker.add("shape", &"on", &"off");
+        }
+        if self.shape.is_on && self.shape.hold > old.shape.hold {
+            weaker.add("shape.hold", &old.shape.hold, &self.shape.hold);
+        }
+        if self.shape.is_on && self.shape.read_again > old.shape.read_again {
+            weaker.add("shape.read_again", &old.shape.read_again, &self.shape.read_again);
+        }
         if self.dangling_percent > old.dangling_percent {
             weaker.add("dangling_percent", &old.dangling_percent, &self.dangling_percent);
         }

@@ -14,8 +14,10 @@ const CURRENT: Option<SyncNumber> = Some(SyncNumber(417));
 const HOLD: &str = "on_suspicion = \"hold-removals\"";
 
 /// The rules that object to removals alone.
-const REMOVALS: [&str; 7] =
-    ["CRD-C201", "CRD-C202", "CRD-D101", "CRD-D102", "CRD-D103", "CRD-D104", "CRD-V101"];
+const REMOVALS: [&str; 12] = [
+    "CRD-C201", "CRD-C202", "CRD-D101", "CRD-D102", "CRD-D103", "CRD-D104", "CRD-D501", "CRD-D502",
+    "CRD-D503", "CRD-D504", "CRD-D506", "CRD-V101",
+];
 
 fn agreed(digest: &str) -> Agreed {
     let release = Release {

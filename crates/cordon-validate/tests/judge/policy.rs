@@ -1,6 +1,8 @@
 //! Policies: what a configuration may say, and what it means.
 
-use cordon_validate::{KeyGlob, Limit, Percent, Policy, PolicyPatch, PrivilegedLimit};
+use cordon_validate::{
+    KeyGlob, Limit, Percent, Policy, PolicyPatch, PrivilegedLimit, Shape, Unusual,
+};
 use insta::assert_snapshot;
 
 fn patch(toml: &str) -> PolicyPatch {
@@ -35,6 +37,7 @@ fn safe_defaults_hold_without_configuration() {
     missing records: on suspicion up to 2,000 looked up, 100 a second, samples at 95 % confidence, within 1m
     removals confirmed: wait for a person, who is told so
     suspicious syncs: read once more after 2m
+    shape of a step: read again when as rare as one sync in 40, quarantine as one sync in 316
     required: none
     protected: none
     ");
@@ -62,6 +65,7 @@ fn every_line_of_a_guard_counts() {
         lookup = { when = "always", keys = 500, confidence = 99, per_second = 10, deadline = "30s" }
         removals_verified = "accept"
         reread = { after = "45s", times = 2 }
+        shape = { hold = 3, read_again = 1.75 }
         schema.required = ["user.mail", "user.status"]
         protected = ["user:breakglass*", "user:root"]
         protected_where = [{ of = "user", where = { break_glass = true } }]
@@ -98,6 +102,7 @@ fn every_line_of_a_guard_counts() {
     missing records: always up to 500 looked up, 10 a second, samples at 99 % confidence, within 30s
     removals confirmed: pass
     suspicious syncs: read up to 2 times more, each after 45s
+    shape of a step: read again when as rare as one sync in 56, quarantine as one sync in 1,000
     required: user.mail, user.status
     protected: user:breakglass*, user:root, user where break_glass is true
     privileged entitlements: *admin*, entitlement where tier is 0
@@ -117,6 +122,23 @@ fn a_connectors_guard_lies_upon_the_hosts_field_by_field() {
     let rest = Limit { percent: percent(6), count: None, floor: 2 };
     assert_eq!(policy.removed.of("group"), rest);
     assert_eq!(policy.added, Policy::default().added);
+}
+
+#[test]
+fn the_detector_is_switched_by_a_word_and_on_again_by_its_thresholds() {
+    let off = overlaid(&["shape = \"off\""]);
+    assert!(!off.shape.is_on);
+    let of = |number| Unusual::new(number).unwrap();
+    let closer = overlaid(&["shape = { hold = 3.5 }", "shape = \"off\"", "shape.read_again = 2"]);
+    let shape = Shape { is_on: true, hold: of(3.5), read_again: of(2.0) };
+    assert_eq!(closer.shape, shape);
+    assert_eq!(overlaid(&["shape = \"off\"", "shape = \"on\""]).shape, Shape::default());
+    for wrong in
+        ["\"maybe\"", "{ hold = 0.4 }", "{ hold = 13 }", "{ hold = 2.555 }", "{ held = 2 }", "true"]
+    {
+        let text = format!("shape = {wrong}");
+        assert!(toml::from_str::<PolicyPatch>(&text).is_err(), "{text}");
+    }
 }
 
 #[test]

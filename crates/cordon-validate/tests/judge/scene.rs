@@ -62,6 +62,7 @@ impl Scene {
                 census: Census::default(),
                 delta: None,
                 defects: Vec::new(),
+                step: None,
             },
             history: History::default(),
             policy: Policy::default(),

@@ -9,3 +9,4 @@ mod reading;
 mod record;
 mod review;
 mod shape;
+mod unusual;

@@ -19,11 +19,13 @@ const NAME: &str = "bench";
 pub(super) struct Bench {
     programs: PathBuf,
     folder: PathBuf,
+    /// With the detector.
+    shape: bool,
 }
 
 impl Bench {
-    pub(super) fn new(target: &Path) -> Self {
-        Self { programs: target.join("release"), folder: target.join("bench") }
+    pub(super) fn new(target: &Path, shape: bool) -> Self {
+        Self { programs: target.join("release"), folder: target.join("bench"), shape }
     }
 
     pub(super) fn measure(&self, size: Size) -> anyhow::Result<Measured> {
@@ -40,6 +42,7 @@ impl Bench {
         let commit_seconds = first.seconds()?;
         let lines = vec![
             first.line("commit", size, commit_seconds, Some(records))?,
+            second.line("second", size, second.seconds()?, Some(records))?,
             second.line("diff", size, second.micros("diff_us")?, Some(2 * records))?,
             second.line("judge", size, second.micros("judge_us")?, None)?,
             first.line("spawn", size, first.micros("spawn_us")?, None)?,
@@ -71,12 +74,15 @@ use = {generator:?}
 config = {{ grants = {grants}, day = {day} }}
 limits = {{ memory = \"2GiB\", cpu = \"400%\", sync_timeout = \"1h\" }}
 isolation = {{ user = \"same\" }}
-# The churn of so many grants touches privileged ones; what is measured is the way through the gate.
+# The churn of so many grants touches privileged ones, and it is made up, so that its shape may be
+# unusual; what is measured is the way through the gate.
 guard.privileged = {{ count = {grants}, percent = 100 }}
+guard.shape = {shape}
 ",
             state = self.folder.join("state"),
             generator = self.programs.join("connector-generator"),
             grants = size.0,
+            shape = if self.shape { "{ hold = 12, read_again = 12 }" } else { "\"off\"" },
         );
         fs::write(&config, text)?;
         let cli = Cli { program: self.programs.join("cordon"), socket };

@@ -7,7 +7,7 @@ use super::size::Size;
 /// One line of the result.
 #[derive(Serialize)]
 pub(super) struct Line {
-    /// `commit`, `diff`, `judge` or `spawn`.
+    /// `commit`, `second`, `diff`, `judge` or `spawn`.
     pub(super) work: &'static str,
     /// Grants in the source.
     pub(super) size: u64,

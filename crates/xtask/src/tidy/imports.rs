@@ -14,7 +14,7 @@ use crate::workspace::{Dependency, Package};
 const IMPORTERS: [(&str, &[&str]); 11] = [
     ("cordon-model", &["*"]),
     ("cordon-wire", &["cordon-sdk", "cordond", "cordon-cli", "cordon-testkit", "cordon-fuzz"]),
-    ("cordon-validate", &["cordond", "cordon-store"]),
+    ("cordon-validate", &["cordond", "cordon-store", "cordon-feeds"]),
     ("cordon-store", &["cordond", "cordon-fuzz"]),
     ("cordon-ledger", &["cordond"]),
     ("cordon-sandbox", &["cordond"]),
@@ -30,7 +30,7 @@ const IMPORTERS: [(&str, &[&str]); 11] = [
 const ALONE: [&str; 3] = ["cordon-model", "cordon-sandbox", "xtask"];
 
 /// Packages that nobody imports.
-const ENDS: [&str; 4] = ["cordon-fuzz", "cordon-hostile", "cordon-tests", "xtask"];
+const ENDS: [&str; 5] = ["cordon-feeds", "cordon-fuzz", "cordon-hostile", "cordon-tests", "xtask"];
 
 /// The only packages whose lints differ, see their manifests.
 const OWN_LINTS: [&str; 2] = ["cordon-hostile", "cordon-sandbox"];

@@ -1,0 +1,178 @@
+//! `cordon-feeds`: the detector against real histories, with other methods beside it.
+//!
+//! Started by `cargo xtask detect`. Reads a folder of feeds, replays them, and prints how many honest
+//! days each method would have held and how many faults it would have caught.
+
+mod baselines;
+mod listing;
+mod prior;
+mod read;
+mod replay;
+mod score;
+mod state;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Parser, ValueEnum};
+use cordon_validate::detect::{HOLD, Prior};
+
+use baselines::Baseline;
+use read::Feed;
+use replay::Replayed;
+use score::Report;
+
+#[derive(Parser)]
+#[command(name = "cordon-feeds", about = "Measure the detector on real histories")]
+struct Args {
+    /// Folder of feeds: NAME.daily.jsonl.zst and NAME.cases.jsonl.zst
+    #[arg(long)]
+    feeds: PathBuf,
+    /// Form of the result
+    #[arg(short, long, default_value = "table")]
+    output: Format,
+    /// Judge each feed by a prior made of the other feeds of the folder
+    #[arg(long)]
+    leave_one_out: bool,
+    /// Make the prior of these feeds, and write it there
+    #[arg(long)]
+    write_prior: Option<PathBuf>,
+    /// Say of each miss and each false quarantine what was most unusual
+    #[arg(long)]
+    explain: bool,
+    /// The score at which ours holds a sync, instead of the shipped one
+    #[arg(long, default_value_t = HOLD)]
+    hold: f64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Table,
+    Json,
+}
+
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> anyhow::Result<()> {
+    let feeds = read::feeds(&args.feeds)?;
+    // Only a prior is made of the feeds' own honest days.
+    let honest = if args.leave_one_out || args.write_prior.is_some() {
+        in_parallel(&feeds, |_, feed| replay::honest(feed))?
+    } else {
+        Vec::new()
+    };
+    if let Some(path) = &args.write_prior {
+        let text = prior::source(&Prior::of(&honest));
+        return std::fs::write(path, text).with_context(|| format!("cannot write {path:?}"));
+    }
+    let replayed = in_parallel(&feeds, |at, feed| {
+        if !args.leave_one_out {
+            return replay::replay(feed, Prior::shipped(), args.hold);
+        }
+        let others = honest.iter().enumerate().filter(|(other, _)| *other != at);
+        let others: Vec<_> = others.map(|(_, values)| values.clone()).collect();
+        replay::replay(feed, &Prior::of(&others), args.hold)
+    })?;
+    let report = report(&replayed, args.hold);
+    let mut out = std::io::stdout().lock();
+    if args.output == Format::Json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
+    } else {
+        table(&report, &mut out)?;
+    }
+    if args.explain {
+        explain(&replayed, args.hold, &mut out)?;
+    }
+    Ok(())
+}
+
+/// Two feeds at a time, results in the feeds' order.
+fn in_parallel<T: Send>(
+    feeds: &[Feed],
+    each: impl Fn(usize, &Feed) -> anyhow::Result<T> + Sync,
+) -> anyhow::Result<Vec<T>> {
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let work = || {
+        let mut done = Vec::new();
+        loop {
+            let at = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let Some(feed) = feeds.get(at) else { return done };
+            done.push((at, each(at, feed)));
+        }
+    };
+    let mut results = std::thread::scope(|scope| {
+        let other = scope.spawn(work);
+        let mut results = work();
+        results.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        results
+    });
+    results.sort_by_key(|(at, _)| *at);
+    results.into_iter().map(|(_, result)| result).collect()
+}
+
+fn report(replayed: &[Replayed], hold: f64) -> Report {
+    let mut detectors = vec![score::figures("cordon".into(), 0, hold, replayed)];
+    for (at, baseline) in (1..).zip(Baseline::ALL) {
+        detectors.push(score::figures(baseline.name(), at, baseline.hold(), replayed));
+    }
+    Report {
+        feed_years: replayed.iter().map(|feed| feed.years).sum(),
+        syncs: replayed.iter().map(|feed| feed.syncs).sum(),
+        detectors,
+    }
+}
+
+fn table(report: &Report, out: &mut dyn Write) -> std::io::Result<()> {
+    writeln!(out, "{:.1} feed-years, {} syncs", report.feed_years, report.syncs)?;
+    writeln!(
+        out,
+        "{:<26} {:>7} {:>8} {:>7} {:>7}   at 0.5    at 1    at 2    at 4",
+        "detector", "false/y", "w/o mass", "recall", "5 plus"
+    )?;
+    for one in &report.detectors {
+        write!(
+            out,
+            "{:<26} {:>7.2} {:>8.2} {:>6.1}% {:>6.1}%",
+            one.name,
+            one.false_per_feed_year,
+            one.false_without_mass,
+            one.recall * 100.0,
+            one.recall_5plus * 100.0
+        )?;
+        for budget in one.at_budget.values() {
+            write!(out, "  {:>5.1}%", budget * 100.0)?;
+        }
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
+fn explain(replayed: &[Replayed], hold: f64, out: &mut dyn Write) -> std::io::Result<()> {
+    let figures = score::figures("cordon".into(), 0, hold, replayed);
+    writeln!(out, "thresholds {:?}", figures.thresholds)?;
+    for (variant, recall) in figures.by_variant.iter().filter(|(_, recall)| **recall < 1.0) {
+        writeln!(out, "variant {variant} {recall:.3}")?;
+    }
+    for feed in replayed {
+        let held = feed.days.iter().filter(|day| day.settled);
+        for day in held.filter(|day| day.scores.first().is_some_and(|s| *s >= hold)) {
+            let mass = if day.mass { " mass" } else { "" };
+            writeln!(out, "false {} {}{mass} {:?}", feed.name, day.day, day.why)?;
+        }
+        for case in feed.cases.iter().filter(|case| !score::is_caught(case, feed, 0, hold)) {
+            let (name, affected) = (&case.variant, case.affected);
+            writeln!(out, "missed {} {} {name} {affected} {:?}", feed.name, case.day, case.why)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,106 @@
+//! One kind and type on both sides of a step, and the rows of a few of its records.
+
+use std::collections::BTreeMap;
+
+use cordon_model::{RecordType, Row};
+
+use crate::finish::Part;
+use crate::index::Located;
+use crate::manifest::FileEntry;
+use crate::read_error::{Damage, ReadError};
+use crate::rows::DataFile;
+use crate::store::Store;
+
+/// One kind and type on both sides.
+pub(super) struct Sides<'a> {
+    pub(super) store: &'a Store,
+    pub(super) record_type: &'a RecordType,
+    pub(super) before: Vec<&'a FileEntry>,
+    pub(super) after: Vec<&'a Part>,
+}
+
+/// A side of the step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Side {
+    /// The last known good.
+    Before,
+    /// The candidate.
+    After,
+}
+
+impl<'a> Sides<'a> {
+    /// The files of a side.
+    pub(super) fn files(&self, side: Side) -> Vec<&'a FileEntry> {
+        match side {
+            Side::Before => self.before.clone(),
+            Side::After => self.after.iter().map(|part| &part.entry).collect(),
+        }
+    }
+}
+
+/// The files of both sides that were needed so far. Opening a stored one reads all of it, to compare
+/// it with its digest; so it is done once.
+pub(super) struct Opened<'a> {
+    sides: &'a Sides<'a>,
+    files: BTreeMap<(Side, u32), DataFile>,
+}
+
+impl<'a> Opened<'a> {
+    pub(super) fn new(sides: &'a Sides<'a>) -> Self {
+        Self { sides, files: BTreeMap::new() }
+    }
+
+    fn file(&mut self, side: Side, file: u32) -> Result<&DataFile, ReadError> {
+        let entry = match self.files.entry((side, file)) {
+            std::collections::btree_map::Entry::Occupied(known) => return Ok(known.into_mut()),
+            std::collections::btree_map::Entry::Vacant(entry) => entry,
+        };
+        let (sides, at) = (self.sides, file as usize);
+        Ok(entry.insert(match side {
+            Side::Before => sides.store.open_data(sides.before[at])?,
+            Side::After => sides.after[at].data(sides.store)?,
+        }))
+    }
+
+    /// The keys of a few records, in their order, wherever their rows are.
+    pub(super) fn names(&mut self, examples: &[(Side, Located)]) -> Result<Vec<String>, ReadError> {
+        let mut names = vec![String::new(); examples.len()];
+        for ((side, file), places) in by_file(examples) {
+            let rows: Vec<_> = places.iter().map(|at| examples[*at].1.entry.row).collect();
+            for (place, name) in places.into_iter().zip(self.file(side, file)?.key_texts(&rows)?) {
+                names[place] = name;
+            }
+        }
+        Ok(names)
+    }
+
+    /// The rows of records, in their order, wherever they are.
+    pub(super) fn rows(&mut self, of: &[(Side, Located)]) -> Result<Vec<Row>, ReadError> {
+        let mut found: Vec<Option<Row>> = vec![None; of.len()];
+        for ((side, file), places) in by_file(of) {
+            let mut numbers: Vec<_> = places.iter().map(|at| of[*at].1.entry.row).collect();
+            numbers.sort_unstable();
+            numbers.dedup();
+            let data = self.file(side, file)?;
+            let fetched = data.fetch(&numbers)?;
+            for at in places {
+                let row = of[at].1.entry.row;
+                let damage = || {
+                    let damage = Damage::Rows { expected: u64::from(row) + 1, found: 0 };
+                    ReadError::damaged(data.path(), damage)
+                };
+                found[at] = Some(data.row(&fetched, row).ok_or_else(damage)?);
+            }
+        }
+        Ok(found.into_iter().flatten().collect())
+    }
+}
+
+/// Positions of records by the file that they are in.
+fn by_file(of: &[(Side, Located)]) -> BTreeMap<(Side, u32), Vec<usize>> {
+    let mut files: BTreeMap<(Side, u32), Vec<usize>> = BTreeMap::new();
+    for (at, (side, located)) in of.iter().enumerate() {
+        files.entry((*side, located.file)).or_default().push(at);
+    }
+    files
+}

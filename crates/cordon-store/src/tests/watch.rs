@@ -1,0 +1,224 @@
+//! What the detector is told of a step is what happened, wherever the rows lie.
+
+use cordon_model::{ScopeReport, Value};
+use cordon_validate::detect::{Measure, Statistic, Step};
+
+use crate::Staged;
+use crate::tests::{
+    Host, Record, complete, entitlement, grant, group, incomplete, schemas, spec, stage, text,
+    user, user_with,
+};
+
+fn users(scope: &str, numbers: std::ops::Range<u32>) -> Vec<Record> {
+    numbers.map(|number| user(scope, &format!("u{number:03}"))).collect()
+}
+
+fn step(staged: &Staged) -> &Step {
+    staged.candidate.step.as_ref().expect("the step was measured")
+}
+
+#[track_caller]
+fn measured(staged: &Staged, statistic: Statistic) -> &Measure {
+    let found = step(staged).measures.iter().find(|measure| measure.statistic == statistic);
+    found.unwrap_or_else(|| panic!("no {statistic:?} in {:?}", step(staged)))
+}
+
+fn has(staged: &Staged, statistic: Statistic) -> bool {
+    step(staged).measures.iter().any(|measure| measure.statistic == statistic)
+}
+
+#[test]
+fn a_lost_end_of_a_listing_is_seen_as_an_end_and_the_same_loss_scattered_is_not() {
+    let host = Host::new();
+    let first = host.publish(1, &users("all", 0..200), None);
+    let cut = host.stage(2, &users("all", 0..192), Some(&first));
+    let tail = measured(&cut, Statistic::Tail);
+    assert_eq!((tail.count, tail.of, tail.subject.as_str(), tail.proven), (8, 200, "user", false));
+    assert!(tail.value > 10.0, "by chance once in 10^{}", tail.value);
+    assert_eq!(tail.examples[0], "user:u199");
+
+    let scattered: Vec<_> =
+        users("all", 0..200).into_iter().enumerate().filter(|(at, _)| at % 25 != 3).collect();
+    let scattered: Vec<_> = scattered.into_iter().map(|(_, record)| record).collect();
+    let left = host.stage(3, &scattered, Some(&first));
+    assert_eq!(scattered.len(), 192);
+    assert!(!has(&left, Statistic::Tail) && !has(&left, Statistic::Run));
+    assert_eq!(measured(&left, Statistic::PeopleGone).count, 8);
+}
+
+/// Users of two scopes that arrive in turns, three at a time.
+fn in_turns(of_a: u32, of_b: u32) -> Vec<Record> {
+    let (mut a, mut b) = (users("a", 0..of_a), users("b", 500..500 + of_b));
+    let mut records = Vec::new();
+    while !a.is_empty() || !b.is_empty() {
+        records.extend(a.drain(..a.len().min(3)));
+        records.extend(b.drain(..b.len().min(3)));
+    }
+    records
+}
+
+#[test]
+fn the_listing_of_a_scope_is_seen_whole_when_scopes_arrive_in_turns() {
+    let host = Host::new();
+    let first = host.publish(1, &in_turns(60, 60), None);
+    assert!(!first.manifest.files[0].arrival.is_empty());
+    for (of_a, of_b) in [(50, 60), (60, 50)] {
+        let cut = host.stage(2, &in_turns(of_a, of_b), Some(&first));
+        assert_eq!(measured(&cut, Statistic::Run).count, 10, "{of_a} and {of_b}");
+    }
+}
+
+#[test]
+fn scopes_that_arrive_one_after_the_other_take_no_room_for_their_order() {
+    let host = Host::new();
+    let records = [users("a", 0..10), users("b", 20..30)].concat();
+    let first = host.publish(1, &records, None);
+    assert!(first.manifest.files[0].arrival.is_empty());
+}
+
+fn counted(records: &[Record], total: u64) -> Vec<ScopeReport> {
+    let mut reports = complete(records);
+    for report in &mut reports {
+        report.received = records.len() as u64;
+        report.source_total = Some(total);
+    }
+    reports
+}
+
+#[test]
+fn where_the_source_counts_what_came_a_loss_is_proven_and_has_no_shape() {
+    let host = Host::new();
+    let first = host.publish(1, &users("all", 0..200), None);
+    let rest = users("all", 0..192);
+    let agreed = stage(&host.store, 2, &rest, counted(&rest, 192), Some(&first), 3).unwrap();
+    assert!(measured(&agreed, Statistic::PeopleGone).proven);
+    assert!(!has(&agreed, Statistic::Tail));
+    let differs = stage(&host.store, 3, &rest, counted(&rest, 200), Some(&first), 3).unwrap();
+    assert!(!measured(&differs, Statistic::PeopleGone).proven);
+    assert_eq!(measured(&differs, Statistic::Tail).count, 8);
+}
+
+#[test]
+fn what_is_carried_forward_is_no_loss() {
+    let host = Host::new();
+    let first = host.publish(1, &users("all", 0..200), None);
+    let cut =
+        stage(&host.store, 2, &users("all", 0..100), vec![incomplete("all")], Some(&first), 3)
+            .unwrap();
+    assert!(!step(&cut).changed && step(&cut).measures.is_empty(), "{:?}", step(&cut));
+    let again = host.stage(3, &users("all", 0..200), Some(&first));
+    assert_eq!(step(&cut).content, step(&again).content);
+}
+
+#[test]
+fn the_end_of_a_listing_is_its_end_beside_what_was_carried_forward() {
+    let host = Host::new();
+    let (a, b) = (users("a", 0..100), users("b", 200..220));
+    let first = host.publish(1, &[a.clone(), b.clone()].concat(), None);
+    let mut reports = complete(&a);
+    reports.push(incomplete("b"));
+    let half = stage(&host.store, 2, &a, reports, Some(&first), 3).unwrap();
+    let half = host.publish_staged(&half);
+    assert_eq!(half.manifest.files.len(), 2);
+    let cut = host.stage(3, &[users("a", 0..92), b].concat(), Some(&half));
+    let tail = measured(&cut, Statistic::Tail);
+    assert_eq!((tail.count, tail.of), (8, 120));
+}
+
+/// Users in groups, each with a plain and a privileged entitlement; members hold the plain one.
+fn members(of: &[(&str, std::ops::Range<u32>)]) -> Vec<Record> {
+    let mut records = users("all", 0..30);
+    for (name, _) in of {
+        records.push(group("all", name));
+    }
+    for (name, _) in of {
+        records.push(entitlement("all", &format!("{name}:member"), name, false));
+        records.push(entitlement("all", &format!("{name}:owner"), name, true));
+    }
+    for (name, numbers) in of {
+        for number in numbers.clone() {
+            records.push(grant("all", &format!("u{number:03}"), &format!("{name}:member")));
+        }
+    }
+    records
+}
+
+#[test]
+fn grants_are_seen_at_the_group_that_their_entitlement_is_held_on() {
+    let host = Host::new();
+    let before = members(&[("dev", 0..12), ("ops", 10..25)]);
+    let first = host.publish(1, &before, None);
+    let emptied = host.stage(2, &members(&[("dev", 0..12), ("ops", 0..0)]), Some(&first));
+    let told = measured(&emptied, Statistic::Emptied);
+    assert_eq!((told.count, told.of), (15, 1));
+
+    // All of them become owners: the group is not empty, and nobody left.
+    let mut raised = before;
+    for record in &mut raised {
+        if record.row.values.get("entitlement") == Some(&text("ops:member")) {
+            record.row.values.insert("entitlement".to_owned(), text("ops:owner"));
+        }
+    }
+    let raised = host.stage(3, &raised, Some(&first));
+    assert!(!has(&raised, Statistic::Emptied), "{:?}", step(&raised));
+    assert_eq!(measured(&raised, Statistic::PrivilegedCame).count, 15);
+}
+
+#[test]
+fn a_group_that_goes_with_its_grants_and_entitlements_is_one_cause() {
+    let host = Host::new();
+    let first = host.publish(1, &members(&[("dev", 0..12), ("ops", 10..25)]), None);
+    let gone = host.stage(2, &members(&[("dev", 0..12)]), Some(&first));
+    assert_eq!(step(&gone).causes, 1, "{:?}", step(&gone));
+    assert!(!has(&gone, Statistic::Emptied));
+}
+
+#[test]
+fn values_are_seen_before_and_after() {
+    let host = Host::new();
+    let with = |mail: &dyn Fn(u32) -> Option<String>| -> Vec<Record> {
+        let users = (0..60).map(|number| {
+            let mail = mail(number).map(|mail| ("mail", Value::Text(mail)));
+            user_with("all", &format!("u{number:03}"), mail.as_slice())
+        });
+        users.collect()
+    };
+    let first = host.publish(1, &with(&|number| Some(format!("u{number}@corp.example"))), None);
+    let shouted =
+        host.stage(2, &with(&|number| Some(format!("U{number}@CORP.EXAMPLE"))), Some(&first));
+    let recased = measured(&shouted, Statistic::Recased);
+    assert_eq!((recased.count, recased.subject.as_str()), (60, "user.mail"));
+    let partly =
+        |number: u32| (!number.is_multiple_of(3)).then(|| format!("u{number}@corp.example"));
+    let cleared = host.stage(3, &with(&partly), Some(&first));
+    let stripped = measured(&cleared, Statistic::Stripped);
+    assert_eq!((stripped.count, stripped.subject.as_str()), (20, "user.mail"));
+}
+
+#[test]
+fn a_first_sync_and_one_that_nobody_wants_measured_have_no_step_and_old_manifests_had_none() {
+    let host = Host::new();
+    let records = users("all", 0..20);
+    let staged = host.stage(1, &records, None);
+    assert_eq!(staged.candidate.step, None);
+    let first = host.publish_staged(&staged);
+    let text = serde_json::to_string(&*first.manifest).unwrap();
+    assert!(!text.contains("\"step\"") && !text.contains("\"arrival\""), "{text}");
+    assert_eq!(serde_json::from_str::<crate::Manifest>(&text).unwrap(), *first.manifest);
+
+    let mut staging =
+        host.store.stage(crate::StageSpec { shape: false, ..spec(2, schemas()) }).unwrap();
+    crate::tests::append(&mut staging, &records[..10], 3).unwrap();
+    let unmeasured = staging.finish(complete(&records[..10]), Some(&first)).unwrap();
+    assert_eq!(unmeasured.candidate.step, None);
+}
+
+#[test]
+fn the_measured_step_stays_with_the_snapshot() {
+    let host = Host::new();
+    let first = host.publish(1, &users("all", 0..40), None);
+    let staged = host.stage(2, &users("all", 0..38), Some(&first));
+    let second = host.publish_staged(&staged);
+    assert_eq!(second.manifest.step, staged.candidate.step);
+    assert!(step(&staged).changed);
+}

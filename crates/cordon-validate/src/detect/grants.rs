@@ -1,0 +1,343 @@
+//! The grants of a step: what explains those that went, where they stood, and what came.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cordon_model::RecordKind;
+
+use super::causes;
+use super::listing::{self, Extent};
+use super::observe::{ByHash, Moved, Section};
+use super::statistic::Statistic;
+use super::step::{
+    EXAMPLES_MAX, MANY_MIN, Rows, SYSTEMATIC_MIN, Told, Work, all_proven, by_key, names,
+};
+use super::values;
+
+/// The grants of one kind of principal that changed.
+pub(super) struct Grants<'a> {
+    section: &'a Section,
+    rows: Rows<'a>,
+    new_rows: Rows<'a>,
+    /// Removed while both ends stayed, and not replaced by another role.
+    open: Vec<Moved>,
+    /// Removed with an end, or replaced: where they were says nothing of its own.
+    explained: Vec<u32>,
+    /// New between ends that both were there.
+    fresh: Vec<Moved>,
+    /// Grants that changed their role otherwise, by the role before and after.
+    roles: BTreeMap<(String, String), (u64, String)>,
+    /// Grants whose role was a privileged one and is not now.
+    lowered: u64,
+    /// Grants whose role became a privileged one: principal and target.
+    raised: Vec<(u64, u64)>,
+    /// Grants that went with one of their ends.
+    pub(super) along: u64,
+}
+
+impl<'a> Grants<'a> {
+    pub(super) fn new(work: &Work<'a>, section: &'a Section) -> Self {
+        let (rows, new_rows) = (by_key(&section.lost_rows), by_key(&section.new_rows));
+        let mut came: BTreeMap<(u64, u64), Vec<&Moved>> = BTreeMap::new();
+        for moved in &section.came {
+            came.entry((moved.key.high, moved.target)).or_default().push(moved);
+        }
+        let (mut open, mut explained) = (Vec::new(), Vec::new());
+        let mut roles: BTreeMap<(String, String), (u64, String)> = BTreeMap::new();
+        let (mut raised, mut lowered, mut along) = (Vec::new(), 0, 0);
+        let mut gainers: ByHash<u64, ()> = ByHash::default();
+        let mut gained: ByHash<u64, u64> = ByHash::default();
+        for moved in &section.gone {
+            let principal = work.rekeyed.get(&moved.key.high).copied().unwrap_or(moved.key.high);
+            let target = work.rekeyed.get(&moved.target).copied().unwrap_or(moved.target);
+            let replaced = came.get_mut(&(principal, target)).and_then(Vec::pop);
+            if let Some(new) = replaced {
+                let old = rows.get(&moved.key).and_then(|row| values::role(row));
+                let new_row = new_rows.get(&new.key);
+                let role = new_row.and_then(|row| values::role(row));
+                if let Some((old, role)) = old.zip(role).filter(|(old, role)| old != role) {
+                    if new.privileged && !moved.privileged {
+                        raised.push((principal, target));
+                        explained.push(moved.position);
+                        continue;
+                    }
+                    lowered += u64::from(moved.privileged && !new.privileged);
+                    let entry = roles.entry((old.to_owned(), role.to_owned())).or_default();
+                    entry.0 += 1;
+                    if entry.1.is_empty() {
+                        entry.1 = new_row.map(|row| row.key()).unwrap_or_default();
+                    }
+                }
+                explained.push(moved.position);
+            } else if work.seen.gone.contains_key(&moved.key.high)
+                || work.seen.gone.contains_key(&moved.target)
+            {
+                explained.push(moved.position);
+                along += 1;
+            } else {
+                open.push(*moved);
+            }
+        }
+        // Whoever gained a grant in the same step moved, and a target that gained a holder replaced
+        // one: somebody administered both.
+        for moved in came.values().flatten() {
+            gainers.insert(moved.key.high, ());
+            *gained.entry(moved.target).or_default() += 1;
+        }
+        open.retain(|moved| {
+            let replaced = gained.get_mut(&moved.target).filter(|left| **left > 0);
+            // A target that was changed itself, such as one that was archived, was administered.
+            let stays = !gainers.contains_key(&moved.key.high)
+                && replaced.is_none()
+                && !work.seen.changed.contains_key(&moved.target);
+            if let Some(left) = replaced {
+                *left -= 1;
+            }
+            if !stays {
+                explained.push(moved.position);
+            }
+            stays
+        });
+        open.sort_by_key(|moved| moved.position);
+        let fresh = came.into_values().flatten().copied().collect();
+        Self { section, rows, new_rows, open, explained, fresh, roles, raised, lowered, along }
+    }
+
+    fn label(&self) -> &'a str {
+        self.section.record_type.label()
+    }
+
+    pub(super) fn amounts(&self, work: &mut Work<'_>) {
+        let before = self.section.before;
+        let edges: Vec<_> = self.open.iter().map(|m| (m.key.high, m.target)).collect();
+        let (causes, _) = causes::cover(&edges);
+        let examples = names(&self.rows, &self.open);
+        let proven = all_proven(&self.open);
+        let told = |count| Told::new(self.label(), count, before).proven(proven);
+        work.put_count(Statistic::GrantCauses, told(causes).examples(examples.clone()));
+        work.put_count(Statistic::GrantsGone, told(self.open.len() as u64).examples(examples));
+        work.causes += causes;
+        if work.people == Some(self.section.record_type.name.as_str()) {
+            let of_leavers: Vec<Moved> = self
+                .section
+                .gone
+                .iter()
+                .filter(|moved| work.seen.gone.contains_key(&moved.key.high))
+                .filter(|moved| !work.rekeyed.contains_key(&moved.key.high))
+                .copied()
+                .collect();
+            let mut held: ByHash<u64, u64> = ByHash::default();
+            for moved in &of_leavers {
+                *held.entry(moved.key.high).or_default() += 1;
+            }
+            // One leaver who held much is one leaver.
+            let most = held.values().copied().max().unwrap_or(1);
+            let beyond = held.values().map(|grants| grants - 1).sum::<u64>() - (most - 1);
+            if beyond >= SYSTEMATIC_MIN {
+                let told = Told::new(self.label(), beyond, before).proven(all_proven(&of_leavers));
+                work.put_count(Statistic::Held, told.examples(names(&self.rows, &of_leavers)));
+            }
+        }
+        work.put_count(Statistic::Orphaned, Told::new(self.label(), self.section.orphaned, before));
+        let (causes, _) = causes::cover(&self.raised);
+        if causes >= MANY_MIN {
+            work.put_count(Statistic::Raised, Told::new(self.label(), causes, before));
+        }
+        let told = Told::new(self.label(), self.lowered, self.section.privileged);
+        work.put_count(Statistic::Lowered, told);
+        if let Some(((old, new), (count, example))) =
+            self.roles.iter().max_by_key(|(_, (count, _))| *count)
+        {
+            let examples = vec![format!("{example}: {old} is now {new}")];
+            let told = Told::new(self.label(), *count, before).examples(examples);
+            work.put_count(Statistic::Changed, told);
+        }
+    }
+
+    /// Where in the listing of grants the removals are.
+    pub(super) fn shape(&self, work: &mut Work<'_>) {
+        let open: Vec<u32> =
+            self.open.iter().filter(|m| m.has_shape()).map(|m| m.position).collect();
+        if open.is_empty() {
+            return;
+        }
+        let mut all: Vec<u32> = open.iter().chain(&self.explained).copied().collect();
+        all.sort_unstable();
+        let length = listing::tail(&all, self.section.before);
+        let begin = self.section.before - length;
+        let last: Vec<Moved> =
+            self.open.iter().filter(|m| u64::from(m.position) >= begin).copied().collect();
+        let value = self.improbable_end(work, &last);
+        work.tail += value;
+        let told = Told::new(self.label(), last.len() as u64, self.section.before);
+        work.put(Statistic::GrantTail, value, told.examples(names(&self.rows, &last)));
+
+        let (begin, length) = listing::longest_run(&all);
+        let inside: Vec<Moved> = self
+            .open
+            .iter()
+            .filter(|m| m.position >= begin && u64::from(m.position) < u64::from(begin) + length)
+            .copied()
+            .collect();
+        // Members of one target that go together are one event; a run is odd where it does not end
+        // with its target.
+        let mut targets: Vec<u64> = inside.iter().map(|m| m.target).collect();
+        targets.dedup();
+        if targets.len() > 1 {
+            let touched = self.touched(work);
+            let chosen = touched.len() as u64;
+            let known = work.seen.targets.len() as u64;
+            let value = listing::improbable(known, chosen, targets.len() as u64)
+                - (known.max(1) as f64).log10();
+            let told = Told::new(self.label(), inside.len() as u64, self.section.before);
+            work.put(Statistic::GrantRun, value, told.examples(names(&self.rows, &inside)));
+        }
+    }
+
+    /// How improbable it is that the grants at the end of the listing are the ones that went. Whole
+    /// targets count as one event each.
+    fn improbable_end(&self, work: &Work<'_>, last: &[Moved]) -> f64 {
+        if last.is_empty() {
+            return 0.0;
+        }
+        let touched = self.touched(work);
+        let mut whole = 0;
+        let mut partial = 0.0;
+        let of_target: BTreeSet<u64> = last.iter().map(|moved| moved.target).collect();
+        for target in &of_target {
+            let Some(extent) = work.seen.targets.get(target) else { continue };
+            let removed = touched.get(target).map_or(0, |positions| positions.len() as u64);
+            if extent.kept_last == 0 {
+                whole += 1;
+            } else {
+                partial += within(extent, removed, touched.get(target).map_or(&[], Vec::as_slice));
+            }
+        }
+        let known = work.seen.targets.len() as u64;
+        let targets = whole + u64::from(partial > 0.0);
+        listing::improbable(known, (touched.len() as u64).max(targets), targets) + partial
+    }
+
+    /// Positions of unexplained removals by target.
+    fn touched(&self, work: &Work<'_>) -> BTreeMap<u64, Vec<u32>> {
+        let mut touched: BTreeMap<u64, Vec<u32>> = BTreeMap::new();
+        for moved in self.open.iter().filter(|m| work.seen.targets.contains_key(&m.target)) {
+            touched.entry(moved.target).or_default().push(moved.position);
+        }
+        touched
+    }
+
+    pub(super) fn targets(&self, work: &mut Work<'_>) {
+        let (mut tails, mut emptied, mut capped) = (Vec::new(), 0_u64, BTreeMap::new());
+        let (mut emptied_of, mut ends, mut emptied_examples) = (0_u64, 0_u64, Vec::new());
+        for (target, positions) in &self.touched(work) {
+            let Some(extent) = work.seen.targets.get(target) else { continue };
+            let removed = positions.len() as u64;
+            if extent.after == 0 {
+                // One member who leaves empties a group of one.
+                if removed > 1 {
+                    emptied += removed;
+                    emptied_of += 1;
+                    let of: Vec<Moved> =
+                        self.open.iter().filter(|m| m.target == *target).copied().collect();
+                    emptied_examples.extend(names(&self.rows, &of).into_iter().take(2));
+                }
+                continue;
+            }
+            let value = within(extent, removed, positions);
+            tails.push(value);
+            ends += u64::from(value > 0.0);
+            let lost_end = positions.iter().all(|p| p.saturating_add(1) > extent.kept_last);
+            if let Some(page) = listing::page(u64::from(extent.after)).filter(|_| lost_end) {
+                *capped.entry(page).or_insert(0_u64) += 1;
+            }
+        }
+        let known = work.seen.targets.len() as u64;
+        if self.open.iter().any(|moved| moved.has_shape()) {
+            let value = listing::together(&tails);
+            work.put(Statistic::TargetTails, value, Told::new(self.label(), ends, known));
+            if let Some((_, count)) = capped.iter().max_by_key(|(_, count)| **count) {
+                let told = Told::new(self.label(), *count, known);
+                work.put(Statistic::PageCap, *count as f64, told);
+            }
+        }
+        emptied_examples.truncate(EXAMPLES_MAX);
+        let proven = all_proven(&self.open);
+        let told = Told::new(self.label(), emptied, emptied_of).proven(proven);
+        if emptied < SYSTEMATIC_MIN {
+            return;
+        }
+        work.put(Statistic::Emptied, emptied as f64, told.examples(emptied_examples));
+    }
+
+    pub(super) fn gains(&self, work: &mut Work<'_>) {
+        let before = self.section.before;
+        let known_ends: Vec<Moved> = self
+            .fresh
+            .iter()
+            .filter(|m| !work.seen.came.contains_key(&m.key.high))
+            .filter(|m| !work.seen.came.contains_key(&m.target))
+            .copied()
+            .collect();
+        let edges: Vec<_> = known_ends.iter().map(|m| (m.key.high, m.target)).collect();
+        let (causes, _) = causes::cover(&edges);
+        let told = Told::new(self.label(), causes, before);
+        work.put_count(Statistic::GrantsCame, told.examples(names(&self.new_rows, &known_ends)));
+        let mut reach: ByHash<u64, Vec<Moved>> = ByHash::default();
+        for moved in self.section.came.iter().filter(|m| !work.seen.came.contains_key(&m.target)) {
+            reach.entry(moved.key.high).or_default().push(*moved);
+        }
+        let most =
+            reach.values().max_by_key(|gained| (gained.len(), gained.first().map(|m| m.key)));
+        if let Some(gained) = most.filter(|gained| gained.len() as u64 >= MANY_MIN) {
+            let known = work.seen.targets.len() as u64;
+            let told = Told::new(self.label(), gained.len() as u64, known);
+            let share = told.count as f64 / known.max(1) as f64;
+            work.put(Statistic::Reach, share, told.examples(names(&self.new_rows, gained)));
+        }
+        if work.people != Some(self.section.record_type.name.as_str()) {
+            return;
+        }
+        let known: Vec<Moved> = self
+            .section
+            .came
+            .iter()
+            .filter(|m| !work.seen.came.contains_key(&m.key.high))
+            .filter(|m| !work.seen.came.contains_key(&m.target))
+            .copied()
+            .collect();
+        let privileged: Vec<Moved> = known.iter().filter(|m| m.privileged).copied().collect();
+        let told = Told::new(self.label(), privileged.len() as u64, self.section.privileged);
+        work.put_count(
+            Statistic::PrivilegedCame,
+            told.examples(names(&self.new_rows, &privileged)),
+        );
+        self.islands(work);
+    }
+
+    /// New principals that hold nothing on anything that was known: strangers.
+    fn islands(&self, work: &mut Work<'_>) {
+        let of = work.seen.sections.iter().find(|section| {
+            section.record_type.kind == RecordKind::Resource
+                && section.record_type.name == self.section.record_type.name
+        });
+        let Some(of) = of else { return };
+        let joined = self.section.came.iter().filter(|m| !work.seen.came.contains_key(&m.target));
+        let joined: ByHash<u64, ()> = joined.map(|moved| (moved.key.high, ())).collect();
+        let strangers: Vec<Moved> =
+            of.came.iter().filter(|moved| !joined.contains_key(&moved.key.high)).copied().collect();
+        let rows = by_key(&of.new_rows);
+        if (strangers.len() as u64) < MANY_MIN {
+            return;
+        }
+        let told = Told::new(of.record_type.label(), strangers.len() as u64, of.before);
+        work.put_count(Statistic::Island, told.examples(names(&rows, &strangers)));
+    }
+}
+
+/// How improbable it is that a target lost the end of its own listing.
+fn within(extent: &Extent, removed: u64, positions: &[u32]) -> f64 {
+    let end = positions.iter().filter(|p| p.saturating_add(1) > extent.kept_last).count() as u64;
+    // Those that went with a principal do not count: they are explained.
+    let open = u64::from(extent.before).min(u64::from(extent.after) + removed).max(removed);
+    listing::improbable(open, removed, end)
+}

@@ -1,0 +1,410 @@
+//! A step, measured: what is left of everything that was seen. Small whatever the sync's size, and
+//! stored with the candidate, so that its judgement can be repeated.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cordon_model::{RecordKind, Row, Value, columns};
+use serde::{Deserialize, Serialize};
+
+use super::grants::Grants;
+use super::listing;
+use super::observe::{ByHash, Key, Moved, Observer, Section};
+use super::statistic::Statistic;
+use super::values::{self, Changes};
+
+/// Keys that went or came in one step and are remembered.
+const KEYS_MAX: usize = 2_048;
+pub(super) const EXAMPLES_MAX: usize = 5;
+/// The type of principals that people are; where there is none, those who hold most are taken.
+const PEOPLE: &str = "user";
+/// One or two records that change alike are a person's doing.
+pub(super) const SYSTEMATIC_MIN: u64 = 3;
+/// What a person decides for up to four at a time is daily work.
+pub(super) const MANY_MIN: u64 = 5;
+
+/// One statistic of a step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Measure {
+    /// Which.
+    pub statistic: Statistic,
+    /// Its value, as it is compared with history: a count by the square root of what it is out of, or
+    /// powers of ten of improbability.
+    pub value: f64,
+    /// What it speaks of: a type's label, or an attribute as `label.attribute`.
+    pub subject: String,
+    /// How many records.
+    pub count: u64,
+    /// Out of how many.
+    pub of: u64,
+    /// Whether every loss it speaks of lies in scopes that were proven complete.
+    pub proven: bool,
+    /// A few of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub examples: Vec<String>,
+}
+
+// Values are never NaN: they are made of counts, and of logarithms of what is above zero.
+impl Eq for Measure {}
+
+impl Measure {
+    /// Another value of this statistic as a count of records, where it is an amount.
+    pub(crate) fn as_count(&self, value: f64) -> u64 {
+        if self.value <= 0.0 {
+            return 0;
+        }
+        (value / self.value * self.count as f64).round() as u64
+    }
+}
+
+impl Eq for Step {}
+
+/// A step, measured.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Step {
+    /// The largest value of each statistic that is not zero.
+    pub measures: Vec<Measure>,
+    /// Fingerprint of all content of the candidate.
+    pub content: u64,
+    /// Whether anything changed.
+    pub changed: bool,
+    /// Causes of loss, and out of how many records.
+    pub causes: u64,
+    /// Records of the largest type before.
+    pub records: u64,
+    /// Improbability of what was lost at the end of listings.
+    pub tail: f64,
+    /// Short hashes of some keys that went.
+    pub went: Vec<u32>,
+    /// Short hashes of some keys that came.
+    pub came: Vec<u32>,
+}
+
+impl Step {
+    /// What an observer saw, measured.
+    pub fn of(mut observer: Observer) -> Self {
+        observer.sort();
+        let mut work = Work::new(&observer);
+        work.resources();
+        work.grants();
+        work.values();
+        work.finish()
+    }
+
+    /// A step in which nothing changed.
+    pub fn unchanged(content: u64) -> Self {
+        Self { content, ..Self::default() }
+    }
+}
+
+/// A step while it is measured.
+pub(super) struct Work<'a> {
+    pub(super) seen: &'a Observer,
+    /// The type of the principals that people are.
+    pub(super) people: Option<&'a str>,
+    best: BTreeMap<Statistic, Measure>,
+    /// Principals whose ids changed: the old hash, and the new one.
+    pub(super) rekeyed: ByHash<u64, u64>,
+    pub(super) causes: u64,
+    pub(super) tail: f64,
+    /// Records that went because something else did.
+    along: u64,
+    /// Those of them that are resources.
+    children: u64,
+}
+
+/// Names of changed records by key.
+pub(super) type Rows<'a> = BTreeMap<Key, &'a Row>;
+
+pub(super) fn by_key(rows: &[(Key, Row)]) -> Rows<'_> {
+    rows.iter().map(|(key, row)| (*key, row)).collect()
+}
+
+pub(super) fn names(rows: &Rows<'_>, of: &[Moved]) -> Vec<String> {
+    let rows = of.iter().filter_map(|moved| rows.get(&moved.key));
+    rows.take(EXAMPLES_MAX).map(|row| row.key()).collect()
+}
+
+/// A count, made comparable between sources of other sizes.
+fn scaled(count: u64, of: u64) -> f64 {
+    count as f64 / (of.max(1) as f64).sqrt()
+}
+
+impl<'a> Work<'a> {
+    fn new(seen: &'a Observer) -> Self {
+        let grants = seen.sections.iter().filter(|s| s.record_type.kind == RecordKind::Grant);
+        let people = grants.max_by_key(|section| {
+            let users = section.record_type.name.as_str() == PEOPLE;
+            (users && section.before > 0, section.before.max(section.after))
+        });
+        // A source without grants still lists people.
+        let people = people.or_else(|| {
+            let mut resources = seen.sections.iter();
+            resources.find(|s| {
+                s.record_type.kind == RecordKind::Resource && s.record_type.name.as_str() == PEOPLE
+            })
+        });
+        Self {
+            seen,
+            people: people.map(|section| section.record_type.name.as_str()),
+            best: BTreeMap::new(),
+            rekeyed: ByHash::default(),
+            causes: 0,
+            tail: 0.0,
+            along: 0,
+            children: 0,
+        }
+    }
+
+    pub(super) fn put(&mut self, statistic: Statistic, value: f64, what: Told<'_>) {
+        if value <= 0.0 || self.best.get(&statistic).is_some_and(|held| held.value >= value) {
+            return;
+        }
+        let Told { subject, count, of, proven, examples } = what;
+        let subject = subject.to_owned();
+        self.best
+            .insert(statistic, Measure { statistic, value, subject, count, of, proven, examples });
+    }
+
+    pub(super) fn put_count(&mut self, statistic: Statistic, what: Told<'_>) {
+        self.put(statistic, scaled(what.count, what.of), what);
+    }
+
+    fn resources(&mut self) {
+        let seen = self.seen;
+        for section in &seen.sections {
+            if section.record_type.kind == RecordKind::Resource {
+                self.resources_of(section);
+            }
+        }
+    }
+
+    fn resources_of(&mut self, section: &'a Section) {
+        let label = section.record_type.label();
+        let is_people = self.people == Some(section.record_type.name.as_str());
+        let lost: Vec<&Row> = section.lost_rows.iter().map(|(_, row)| row).collect();
+        let new: Vec<&Row> = section.new_rows.iter().map(|(_, row)| row).collect();
+        let same = values::same_by_values(&lost, &new);
+        for (old, new) in &same {
+            let old = section.lost_rows.get(*old).map(|(key, _)| key.high);
+            let new = section.new_rows.get(*new).map(|(key, _)| key.high);
+            if let Some((old, new)) = old.zip(new) {
+                self.rekeyed.insert(old, new);
+            }
+        }
+        let examples = same.iter().take(EXAMPLES_MAX);
+        let examples = examples.filter_map(|(old, new)| {
+            Some(format!("{} is now {}", lost.get(*old)?.key(), self.new_name(section, *new)?))
+        });
+        let told = Told::new(label, same.len() as u64, section.before).examples(examples.collect());
+        if told.count >= SYSTEMATIC_MIN {
+            self.put_count(Statistic::Rekeyed, told);
+        }
+
+        let mut gone: Vec<Moved> = section.gone.clone();
+        gone.retain(|moved| !self.rekeyed.contains_key(&moved.key.high));
+        let children = self.children(section);
+        self.along += children;
+        self.children += children;
+        if section.before > 0 && section.after == 0 {
+            self.put_count(Statistic::TypeGone, Told::new(label, section.before, section.before));
+        }
+        let causes =
+            (section.removed - (section.gone.len() - gone.len()) as u64).saturating_sub(children);
+        let rows = by_key(&section.lost_rows);
+        let proven = all_proven(&gone);
+        let statistic = if is_people { Statistic::PeopleGone } else { Statistic::ThingsGone };
+        let told = Told::new(label, causes, section.before).examples(names(&rows, &gone));
+        self.put_count(statistic, told.proven(proven));
+        self.causes += causes;
+        self.shape(section, &rows);
+
+        let rows = by_key(&section.new_rows);
+        let statistic = if is_people { Statistic::PeopleCame } else { Statistic::ThingsCame };
+        let new = section.added.saturating_sub(same.len() as u64);
+        let told = Told::new(label, new, section.before.max(section.after));
+        self.put_count(statistic, told.examples(names(&rows, &section.came)));
+    }
+
+    fn new_name(&self, section: &Section, index: usize) -> Option<String> {
+        section.new_rows.get(index).map(|(_, row)| row.key())
+    }
+
+    /// Removed resources whose parent went as well: the parent is the cause.
+    fn children(&self, section: &Section) -> u64 {
+        let gone: BTreeSet<String> = self
+            .seen
+            .sections
+            .iter()
+            .flat_map(|section| section.lost_rows.iter().map(|(_, row)| row.key()))
+            .collect();
+        let is_child = |row: &Row| match row.values.get(columns::PARENT) {
+            Some(Value::Text(parent)) => gone.contains(parent),
+            _ => false,
+        };
+        section.lost_rows.iter().filter(|(_, row)| is_child(row)).count() as u64
+    }
+
+    /// Where in the listing of resources the removals are.
+    fn shape(&mut self, section: &Section, rows: &Rows<'_>) {
+        let label = section.record_type.label();
+        let mut open: Vec<Moved> = section.gone.iter().filter(|m| m.has_shape()).copied().collect();
+        // Ids that changed move every record; where they were says nothing.
+        open.retain(|moved| !self.rekeyed.contains_key(&moved.key.high));
+        open.sort_by_key(|moved| moved.position);
+        let positions: Vec<u32> = open.iter().map(|moved| moved.position).collect();
+        let (all, chosen) = (section.before, positions.len() as u64);
+        let tail = listing::tail(&positions, all);
+        let value = listing::improbable(all, chosen, tail);
+        let last: Vec<Moved> = open.iter().rev().take(tail as usize).copied().collect();
+        let told = Told::new(label, tail, all).examples(names(rows, &last));
+        self.put(Statistic::Tail, value, told);
+        self.tail += value;
+        let (begin, length) = listing::longest_run(&positions);
+        if length > 1 {
+            let value = listing::run_improbable(all, chosen, begin, length);
+            let run: Vec<Moved> =
+                open.iter().filter(|moved| moved.position >= begin).copied().collect();
+            let told = Told::new(label, length, all).examples(names(rows, &run));
+            self.put(Statistic::Run, value, told);
+        }
+    }
+
+    fn grants(&mut self) {
+        let seen = self.seen;
+        for section in &seen.sections {
+            if section.record_type.kind == RecordKind::Grant {
+                let of = Grants::new(self, section);
+                self.along += of.along;
+                if section.before > 0 && section.after == 0 {
+                    let told =
+                        Told::new(section.record_type.label(), section.before, section.before);
+                    self.put_count(Statistic::TypeGone, told);
+                }
+                of.amounts(self);
+                of.shape(self);
+                of.targets(self);
+                of.gains(self);
+            }
+        }
+    }
+
+    fn values(&mut self) {
+        let seen = self.seen;
+        for section in &seen.sections {
+            let label = section.record_type.label();
+            let is_people = self.people == Some(section.record_type.name.as_str());
+            let mut changes = Changes::default();
+            for (_, before, after) in &section.pairs {
+                changes.add(before, after);
+            }
+            // Beyond the rows that were read, the share that they show is taken for all.
+            let factor = if section.pairs.is_empty() {
+                1.0
+            } else {
+                (section.modified as f64 / section.pairs.len() as f64).max(1.0)
+            };
+            for ((way, name), changed) in &changes.by_way {
+                let alike = (changed.alike() as f64 * factor).round() as u64;
+                let subject = format!("{label}.{name}");
+                let told = Told::new(&subject, alike, section.before);
+                let filled = section
+                    .columns
+                    .get(name)
+                    .is_some_and(|[before, _]| is_filled(section, *before));
+                let present = section.columns.get(name).map_or(0, |[before, _]| *before);
+                let most = changed.records >= SYSTEMATIC_MIN && changed.records * 2 >= present;
+                let way = match *way {
+                    Statistic::Cleared if filled || most => Statistic::Stripped,
+                    way => way,
+                };
+                let least = match way {
+                    Statistic::Shifted | Statistic::Recased | Statistic::Flipped => SYSTEMATIC_MIN,
+                    Statistic::Rewritten => MANY_MIN,
+                    _ => 1,
+                };
+                let few = alike < least;
+                // What is switched off or written anew on a thing takes nobody's access.
+                let harmless =
+                    !is_people && matches!(way, Statistic::Flipped | Statistic::Rewritten);
+                if few || harmless {
+                    continue;
+                }
+                self.put_count(way, told.examples(changed.examples.clone()));
+            }
+            for (name, [before, after]) in &section.columns {
+                let missing = section.after.saturating_sub(*after);
+                let missing_before = section.before.saturating_sub(*before);
+                let cleared = [Statistic::Cleared, Statistic::Renamed].map(|way| {
+                    changes.by_way.get(&(way, name.clone())).map_or(0, |changed| changed.records)
+                });
+                let cleared: u64 = cleared.iter().sum();
+                let new = missing.saturating_sub(missing_before + cleared);
+                if is_filled(section, *before) && new > 0 {
+                    let subject = format!("{label}.{name}");
+                    let told = Told::new(&subject, new, section.after);
+                    self.put_count(Statistic::Filled, told);
+                }
+            }
+        }
+    }
+
+    fn finish(mut self) -> Step {
+        let seen = self.seen;
+        let sections = &seen.sections;
+        let all: u64 = sections.iter().map(|section| section.before).sum();
+        // A thing that goes with its grants is one thing; a parent that takes its children is more.
+        let taken = self.children > 0 && self.along >= MANY_MIN;
+        let along = if taken { self.along } else { 0 };
+        let records = all;
+        self.put_count(Statistic::Along, Told::new("", along, records));
+        let short = |moved: &Moved| (moved.key.high ^ moved.key.low.rotate_left(32)) as u32;
+        let keys = |of: fn(&Section) -> &Vec<Moved>| -> Vec<u32> {
+            let resources = sections.iter().filter(|s| s.record_type.kind == RecordKind::Resource);
+            let grants = sections.iter().filter(|s| s.record_type.kind == RecordKind::Grant);
+            let all = resources.chain(grants).flat_map(of);
+            all.take(KEYS_MAX).map(short).collect()
+        };
+        Step {
+            measures: self.best.into_values().collect(),
+            content: self.seen.content,
+            changed: sections.iter().any(|s| s.added + s.removed + s.modified > 0),
+            causes: self.causes,
+            records: sections.iter().map(|s| s.before).max().unwrap_or_default(),
+            tail: self.tail,
+            went: keys(|section| &section.gone),
+            came: keys(|section| &section.came),
+        }
+    }
+}
+
+/// Whether all but one in two hundred records had a value, when so many had.
+fn is_filled(section: &Section, present: u64) -> bool {
+    present > 0 && present.saturating_mul(200) >= section.before.saturating_mul(199)
+}
+
+pub(super) fn all_proven(of: &[Moved]) -> bool {
+    !of.is_empty() && of.iter().all(|moved| moved.proven)
+}
+
+/// What a measure says beside its value.
+pub(super) struct Told<'a> {
+    subject: &'a str,
+    pub(super) count: u64,
+    pub(super) of: u64,
+    proven: bool,
+    examples: Vec<String>,
+}
+
+impl<'a> Told<'a> {
+    pub(super) fn new(subject: &'a str, count: u64, of: u64) -> Self {
+        Self { subject, count, of, proven: false, examples: Vec::new() }
+    }
+
+    pub(super) fn proven(self, proven: bool) -> Self {
+        Self { proven, ..self }
+    }
+
+    pub(super) fn examples(self, examples: Vec<String>) -> Self {
+        Self { examples, ..self }
+    }
+}

@@ -1,0 +1,165 @@
+//! Systematic changes of values: many records whose attribute changed in the same way.
+//!
+//! People change one thing at a time; a connector that lost a right, an encoding or a column changes
+//! the same thing everywhere. So each changed value is put into a class by what happened to it, and
+//! the classes are counted by attribute.
+
+use std::collections::BTreeMap;
+
+use cordon_model::{Row, Value, columns};
+
+use super::statistic::Statistic;
+
+/// What changed records have in common: by statistic, the attribute, how many, and a few of them.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    pub(super) by_way: BTreeMap<(Statistic, String), Changed>,
+    shifted: std::collections::BTreeSet<(String, i128, i64)>,
+}
+
+#[derive(Debug, Default, Clone)]
+pub(super) struct Changed {
+    pub(super) records: u64,
+    pub(super) examples: Vec<String>,
+    /// Where the records share more than the way: by what they share.
+    shared: BTreeMap<String, u64>,
+}
+
+/// Distinct values and spans that are counted of one attribute.
+const SHARED_MAX: usize = 1_000;
+const EXAMPLES_MAX: usize = 5;
+
+impl Changes {
+    /// Compares a record with itself, before and after.
+    pub(super) fn add(&mut self, before: &Row, after: &Row) {
+        let gained: Vec<&String> =
+            after.values.keys().filter(|name| !before.values.contains_key(*name)).collect();
+        for (name, old) in &before.values {
+            match after.values.get(name) {
+                Some(new) if new == old => {}
+                Some(new) => self.changed(name, old, new, before, after),
+                None => {
+                    let moved = gained.iter().find(|other| after.values.get(**other) == Some(old));
+                    let way = moved.map_or(Statistic::Cleared, |_| Statistic::Renamed);
+                    self.put(way, name, after, None);
+                }
+            }
+        }
+    }
+
+    fn changed(&mut self, name: &str, old: &Value, new: &Value, before: &Row, after: &Row) {
+        let swapped = before.values.iter().any(|(other, value)| {
+            other != name && value == new && after.values.get(other) == Some(old)
+        });
+        if swapped {
+            return self.put(Statistic::Swapped, name, after, None);
+        }
+        match (old, new) {
+            (Value::Text(old), Value::Text(new)) => self.text(name, old, new, after),
+            (Value::Timestamp(old), Value::Timestamp(new)) => {
+                let span = new.as_microsecond() - old.as_microsecond();
+                self.shift(name, i128::from(span), new.as_microsecond(), after);
+                if span < 0 {
+                    self.put(Statistic::WentBack, name, after, None);
+                }
+            }
+            (Value::Integer(old), Value::Integer(new)) => {
+                let span = i128::from(*new) - i128::from(*old);
+                self.shift(name, span, *new, after);
+                self.put(Statistic::Rewritten, name, after, None);
+            }
+            (Value::Boolean(_), Value::Boolean(new)) => {
+                self.put(Statistic::Flipped, name, after, Some(new.to_string()));
+            }
+            _ => self.put(Statistic::Retyped, name, after, None),
+        }
+    }
+
+    fn text(&mut self, name: &str, old: &str, new: &str, after: &Row) {
+        if old.to_lowercase() == new.to_lowercase() {
+            self.put(Statistic::Recased, name, after, None);
+        } else if !old.is_ascii() && plain(old) == plain(new) {
+            self.put(Statistic::Reencoded, name, after, None);
+        } else {
+            self.put(Statistic::Rewritten, name, after, None);
+            self.put(Statistic::Flipped, name, after, Some(new.to_owned()));
+        }
+    }
+
+    /// Times that were one and the same and are so still were set together, not shifted; so only
+    /// distinct new values count.
+    fn shift(&mut self, name: &str, span: i128, new: i64, after: &Row) {
+        if self.shifted.len() < SHARED_MAX * 100
+            && self.shifted.insert((name.to_owned(), span, new))
+        {
+            self.put(Statistic::Shifted, name, after, Some(span.to_string()));
+        }
+    }
+
+    fn put(&mut self, way: Statistic, name: &str, after: &Row, shared: Option<String>) {
+        if name == columns::ID {
+            return;
+        }
+        let changed = self.by_way.entry((way, name.to_owned())).or_default();
+        changed.records += 1;
+        if let Some(shared) = shared {
+            let there = changed.shared.len() < SHARED_MAX || changed.shared.contains_key(&shared);
+            if there {
+                *changed.shared.entry(shared).or_default() += 1;
+            }
+        }
+        if changed.examples.len() < EXAMPLES_MAX {
+            changed.examples.push(after.key());
+        }
+    }
+}
+
+impl Changed {
+    /// How many records changed in one and the same way.
+    pub(super) fn alike(&self) -> u64 {
+        self.shared.values().copied().max().unwrap_or(self.records)
+    }
+}
+
+/// The letters that every encoding agrees on.
+fn plain(text: &str) -> impl PartialEq + use<> {
+    text.chars().filter(|c| c.is_ascii_alphanumeric() || *c == ' ').collect::<String>()
+}
+
+/// A role's name: of the text that names an entitlement, what follows the resource.
+pub(super) fn role(row: &Row) -> Option<&str> {
+    let Some(Value::Text(text)) = row.values.get(columns::ENTITLEMENT) else { return None };
+    Some(text.rsplit([':', '/', '#']).next().unwrap_or(text))
+}
+
+/// Records that went under one id and came under another, by values that one record alone has on
+/// each side. Gives pairs of indexes into `lost` and `new`.
+pub(super) fn same_by_values(lost: &[&Row], new: &[&Row]) -> Vec<(usize, usize)> {
+    let unique = |rows: &[&Row]| -> BTreeMap<(String, String), Option<usize>> {
+        let mut places = BTreeMap::new();
+        for (place, row) in rows.iter().enumerate() {
+            for (name, value) in &row.values {
+                let text = value.to_string();
+                // Short values are words such as `team`, which name nobody.
+                let names = name != columns::ID && text.len() >= 4;
+                let names = names && !matches!(value, Value::Boolean(_) | Value::Timestamp(_));
+                if names {
+                    let entry = places.entry((name.clone(), text)).or_insert(Some(place));
+                    if *entry != Some(place) {
+                        *entry = None;
+                    }
+                }
+            }
+        }
+        places
+    };
+    let (before, after) = (unique(lost), unique(new));
+    let mut pairs = BTreeMap::new();
+    for (value, place) in before {
+        let other = after.get(&value).copied().flatten();
+        if let Some((old, new)) = place.zip(other) {
+            pairs.entry(old).or_insert(new);
+        }
+    }
+    pairs.into_iter().collect()
+}

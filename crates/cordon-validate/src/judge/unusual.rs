@@ -1,0 +1,78 @@
+//! Is the shape of the step one that people make, or one that a broken read makes?
+//!
+//! What the checks before this one cannot decide is held against history: the connector's own, and
+//! that of other sources. See [`crate::detect`].
+
+use std::collections::BTreeSet;
+
+use cordon_model::Severity;
+
+use super::Case;
+use super::findings::{Findings, Noticed};
+use crate::detect::{Assessed, Memory, Prior, assess};
+use crate::words::count;
+
+pub(super) fn check(case: Case<'_>, findings: &mut Findings) {
+    let shape = case.policy.shape;
+    let Some(step) = case.candidate.step.as_ref().filter(|_| shape.is_on) else { return };
+    let unknown = Memory::default();
+    let memory = case.history.memory.as_ref().unwrap_or(&unknown);
+    let threshold = shape.read_again.min(shape.hold).powers();
+    let mut spoken = BTreeSet::new();
+    for assessed in assess(step, memory, Prior::shipped()) {
+        let rule = assessed.measure.statistic.rule();
+        // The most unusual of a rule's statistics speaks for it.
+        if assessed.score < threshold || !spoken.insert(rule.code) {
+            continue;
+        }
+        let severity = if assessed.score >= shape.hold.powers() {
+            Severity::Quarantine
+        } else {
+            Severity::Warning
+        };
+        let measure = &assessed.measure;
+        findings.add(
+            Noticed::new(rule, severity, &measure.subject, described(&assessed))
+                .measured(measure.count, None)
+                .examples(&measure.examples),
+        );
+    }
+}
+
+/// The statistic, its value, how unusual it is, and the most that history knew.
+fn described(assessed: &Assessed) -> String {
+    let measure = &assessed.measure;
+    let mut text = format!(
+        "{}: {} of {}, as one sync in {} has",
+        measure.statistic.meaning(),
+        count(measure.count),
+        count(measure.of),
+        count(once_in(assessed.score)),
+    );
+    if measure.statistic.is_of_chance() {
+        text.push_str(&format!("; by chance once in {}", count(once_in(measure.value))));
+    } else {
+        let known = assessed.known.map_or(0, |known| measure.as_count(known));
+        let elsewhere = measure.as_count(assessed.elsewhere);
+        text.push_str(&format!(
+            "; at most {} here so far, {} in other sources of this size",
+            count(known),
+            count(elsewhere)
+        ));
+    }
+    if measure.statistic.is_of_loss() {
+        text.push_str(if measure.proven {
+            "; the source's own totals agree that they are gone"
+        } else {
+            "; no total of the source proves that they are gone"
+        });
+    }
+    text
+}
+
+/// Powers of ten as `once in`, with two digits.
+fn once_in(powers: f64) -> u64 {
+    let exact = 10_f64.powf(powers.clamp(0.0, 15.0));
+    let digit = 10_f64.powf((exact.log10().floor() - 1.0).max(0.0));
+    ((exact / digit).round() * digit) as u64
+}

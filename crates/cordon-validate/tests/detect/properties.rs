@@ -1,0 +1,77 @@
+//! Whatever the step: no order of seeing matters, no memory outgrows its bound.
+
+use cordon_validate::detect::{Learned, Memory, Prior, assess};
+use proptest::prelude::*;
+
+use super::source::{Source, in_order, step};
+
+/// Bytes of a memory, at most, as the ledger would keep it.
+const MEMORY_BYTES_MAX: usize = 400_000;
+
+fn days() -> impl Strategy<Value = (Source, Source)> {
+    let leavers = prop::collection::vec(0..80_u32, 0..12);
+    let changes = prop::collection::vec((0..5_u32, 0..80_u32, any::<bool>()), 0..20);
+    let names = prop::collection::vec((0..80_u32, "[a-zA-Z]{4,8}"), 0..6);
+    (leavers, changes, names).prop_map(|(leavers, changes, names)| {
+        let before = Source::of(80, 5);
+        let mut after = before.without(&leavers);
+        for (group, user, joins) in changes {
+            if joins {
+                after.members.insert((group, user));
+            } else {
+                after.members.remove(&(group, user));
+            }
+        }
+        for (user, name) in names {
+            after.users.insert(user, name);
+        }
+        (before, after)
+    })
+}
+
+proptest! {
+    #[test]
+    fn the_order_in_which_records_are_seen_has_no_effect(
+        (before, after) in days(),
+        turns in 0..200_usize,
+        backwards: bool,
+    ) {
+        let straight = step(&before, &after, false, in_order);
+        let turned = step(&before, &after, false, |seen| {
+            let by = turns % seen.len().max(1);
+            seen.rotate_left(by);
+            if backwards {
+                seen.reverse();
+            }
+        });
+        prop_assert_eq!(straight, turned);
+    }
+
+    #[test]
+    fn the_same_step_and_memory_give_the_same_scores((before, after) in days()) {
+        let memory = Memory::default().learn(&step(&before, &before, false, in_order), Learned::Accepted);
+        let one = assess(&step(&before, &after, false, in_order), &memory, Prior::shipped());
+        let text = serde_json::to_string(&memory).unwrap();
+        let stored: Memory = serde_json::from_str(&text).unwrap();
+        let other = assess(&step(&before, &after, false, in_order), &stored, Prior::shipped());
+        prop_assert_eq!(one, other);
+    }
+}
+
+#[test]
+fn a_memory_has_a_bound_that_no_sync_moves() {
+    let whole = Source::of(6_000, 8);
+    let none = Source::of(0, 8);
+    let (came, went) = (step(&none, &whole, false, in_order), step(&whole, &none, false, in_order));
+    let mut memory = Memory::default();
+    for round in 0..600 {
+        let step = if round % 2 == 0 { &came } else { &went };
+        let mut step = step.clone();
+        step.content = round;
+        memory = memory.learn(&step, Learned::Accepted);
+        if round % 100 == 99 {
+            let bytes = serde_json::to_vec(&memory).unwrap().len();
+            assert!(bytes < MEMORY_BYTES_MAX, "{bytes} bytes after {round} syncs");
+        }
+    }
+}

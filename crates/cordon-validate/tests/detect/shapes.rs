@@ -1,0 +1,163 @@
+//! Losses of the same size are told apart by where they are and what explains them.
+
+use cordon_validate::detect::{HOLD, Learned, Memory, Prior, Statistic, Step, assess};
+
+use super::source::{Source, assessed, in_order, score, step};
+
+fn of(before: &Source, after: &Source, statistic: Statistic) -> Option<f64> {
+    let found = assessed(before, after, false);
+    found.iter().find(|one| one.measure.statistic == statistic).map(|one| one.score)
+}
+
+#[test]
+fn three_leavers_pass_and_the_last_three_of_the_listing_are_held() {
+    let source = Source::of(300, 6);
+    assert!(score(&source, &source.without(&[61, 143, 221])) < HOLD);
+    assert!(score(&source, &source.without(&[297, 298, 299])) >= HOLD);
+}
+
+#[test]
+fn one_leaver_with_all_grants_is_one_cause() {
+    let source = Source::of(300, 6);
+    let left = source.without(&[60]);
+    assert!(source.members.len() - left.members.len() >= 5);
+    let found = assessed(&source, &left, false);
+    assert!(found.iter().all(|one| one.measure.statistic != Statistic::GrantsGone), "{found:?}");
+    assert!(score(&source, &left) < HOLD);
+}
+
+#[test]
+fn a_page_that_is_missing_from_the_middle_is_held() {
+    let source = Source::of(500, 6);
+    let page: Vec<u32> = (100..150).collect();
+    assert!(of(&source, &source.without(&page), Statistic::Run).unwrap() >= HOLD);
+}
+
+#[test]
+fn a_group_that_lost_all_its_members_is_held_and_one_that_went_with_them_is_not() {
+    let source = Source::of(300, 6);
+    let mut emptied = source.clone();
+    emptied.members.retain(|(group, _)| *group != 4);
+    assert!(of(&source, &emptied, Statistic::Emptied).unwrap() >= HOLD);
+    emptied.groups.remove(&4);
+    assert_eq!(of(&source, &emptied, Statistic::Emptied), None);
+}
+
+#[test]
+fn grants_of_principals_that_are_gone_are_held() {
+    let source = Source::of(300, 6);
+    let mut left = source.clone();
+    for user in [30, 60, 90, 120, 150, 180] {
+        left.users.remove(&user);
+    }
+    assert!(of(&source, &left, Statistic::Orphaned).unwrap() >= HOLD);
+}
+
+#[test]
+fn ids_that_changed_are_recognised_and_the_new_ones_proposed() {
+    let source = Source::of(300, 6);
+    let mut moved = source.without(&[10, 20, 30, 40, 50, 60]);
+    for user in [10, 20, 30, 40, 50, 60] {
+        moved.users.insert(user + 1_000, format!("name-{user}"));
+    }
+    let found = assessed(&source, &moved, false);
+    let rekeyed = found.iter().find(|one| one.measure.statistic == Statistic::Rekeyed).unwrap();
+    assert!(rekeyed.score >= HOLD);
+    assert_eq!(rekeyed.measure.count, 6);
+    assert!(rekeyed.measure.examples.contains(&"user:u10 is now user:u1010".to_owned()));
+}
+
+#[test]
+fn logins_that_all_changed_their_case_are_held_and_one_login_is_not() {
+    let source = Source::of(300, 6);
+    let mut cased = source.clone();
+    cased.users.insert(7, "NAME-7".to_owned());
+    assert!(score(&source, &cased) < HOLD);
+    for (id, name) in &mut cased.users {
+        *name = format!("NAME-{id}");
+    }
+    assert!(of(&source, &cased, Statistic::Recased).unwrap() >= HOLD);
+}
+
+#[test]
+fn a_loss_that_the_sources_total_proves_weighs_less_and_has_no_shape() {
+    let source = Source::of(300, 6);
+    let left = source.without(&(280..300).collect::<Vec<u32>>());
+    let (open, proven) = (assessed(&source, &left, false), assessed(&source, &left, true));
+    let held = |found: &[cordon_validate::detect::Assessed], statistic: Statistic| {
+        found.iter().find(|one| one.measure.statistic == statistic).map(|one| one.score)
+    };
+    assert!(held(&open, Statistic::Tail).unwrap() >= HOLD);
+    assert_eq!(held(&proven, Statistic::Tail), None);
+    let (open, proven) =
+        (held(&open, Statistic::Held).unwrap(), held(&proven, Statistic::Held).unwrap_or_default());
+    assert!(proven < open, "{proven} is not below {open}");
+}
+
+#[test]
+fn half_a_percent_lost_every_sync_is_held_within_twenty_syncs() {
+    let mut source = Source::of(1_000, 6);
+    let mut memory = Memory::default();
+    let quiet = step(&source, &source, false, in_order);
+    for _ in 0..60 {
+        memory = memory.learn(&quiet, Learned::Accepted);
+    }
+    let held = (0..20_u32).any(|sync| {
+        let leavers: Vec<u32> = (0..5).map(|n| (sync * 5 + n) * 97 % 1_000).collect();
+        let next = source.without(&leavers);
+        let lost = step(&source, &next, false, in_order);
+        let most = assess(&lost, &memory, Prior::shipped()).first().map_or(0.0, |most| most.score);
+        memory = std::mem::take(&mut memory).learn(&lost, Learned::Accepted);
+        source = next;
+        most >= HOLD
+    });
+    assert!(held);
+}
+
+#[test]
+fn an_older_content_that_comes_back_is_held() {
+    let first = Source::of(300, 6);
+    let days =
+        [first.clone(), first.without(&[8]), first.without(&[8, 33]), first.without(&[8, 33, 71])];
+    let mut memory = Memory::default();
+    let start = step(&first, &first, false, in_order);
+    memory = memory.learn(&start, Learned::Accepted);
+    for pair in days.windows(2) {
+        memory = memory.learn(&step(&pair[0], &pair[1], false, in_order), Learned::Accepted);
+    }
+    let back = step(&days[3], &first, false, in_order);
+    let found = assess(&back, &memory, Prior::shipped());
+    let replayed = found.iter().find(|one| one.measure.statistic == Statistic::Replayed).unwrap();
+    assert_eq!(replayed.measure.count, 3);
+    assert!(replayed.score >= HOLD);
+}
+
+#[test]
+fn a_mass_loss_that_was_released_does_not_make_the_next_usual() {
+    let source = Source::of(300, 6);
+    let leavers: Vec<u32> = (0..60).map(|n| n * 5).collect();
+    let loss = step(&source, &source.without(&leavers), false, in_order);
+    let memory = Memory::default();
+    let score = |memory: &Memory| {
+        let found = assess(&loss, memory, Prior::shipped());
+        let held = found.iter().find(|one| one.measure.statistic == Statistic::Held);
+        held.map_or(0.0, |one| one.score)
+    };
+    let before = score(&memory);
+    let mut released = memory;
+    for _ in 0..3 {
+        released = released.learn(&loss, Learned::Released);
+    }
+    assert!(before >= HOLD && score(&released) >= HOLD);
+}
+
+#[test]
+fn a_sync_that_repeats_the_accepted_one_is_not_unusual() {
+    let source = Source::of(300, 6);
+    let mut memory = Memory::default();
+    let changed = step(&source, &source.without(&[3, 4, 299]), false, in_order);
+    memory = memory.learn(&changed, Learned::Released);
+    let left = source.without(&[3, 4, 299]);
+    let again: Step = step(&left, &left, false, in_order);
+    assert!(assess(&again, &memory, Prior::shipped()).is_empty());
+}

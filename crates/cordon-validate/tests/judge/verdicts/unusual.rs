@@ -1,0 +1,75 @@
+//! What becomes of a step whose shape is unusual, where every limit is kept.
+
+use cordon_model::{Outcome, Severity};
+use cordon_validate::Zone;
+use cordon_validate::detect::{Measure, Statistic, Step};
+use cordon_validate::lookup::{Answers, Lookup};
+
+use crate::scene::{Move, Scene, digest, record_type};
+
+/// Twelve of 300 users are gone, all from the end of their listing.
+fn cut() -> Scene {
+    let mut scene = Scene::users(Move::removing(300, 12));
+    let tail = Measure {
+        statistic: Statistic::Tail,
+        // Twelve of 300 at random are just these: once in C(300, 12).
+        value: 20.9,
+        subject: "user".to_owned(),
+        count: 12,
+        of: 300,
+        proven: false,
+        examples: vec!["user:u299".to_owned()],
+    };
+    let step =
+        Step { measures: vec![tail], changed: true, causes: 12, records: 300, ..Step::default() };
+    scene.candidate.step = Some(step);
+    scene
+}
+
+#[test]
+fn the_policy_says_from_where_on_a_shape_is_held_or_read_again() {
+    let held = cut().verdict();
+    assert_eq!((held.outcome, held.zone), (Outcome::Quarantined, Zone::Quarantine));
+    assert_eq!(held.findings[0].code, "CRD-D502");
+    let suspicious = cut().guard("shape = { hold = 12 }\nreread.times = 0").verdict();
+    assert_eq!((suspicious.outcome, suspicious.zone), (Outcome::Accepted, Zone::ReadAgain));
+    let again = cut().guard("shape = { hold = 12 }").verdict();
+    assert_eq!(again.findings[0].code, "CRD-V301", "nothing holds it but a second reading");
+    for guard in ["shape = { hold = 12, read_again = 12 }", "shape = \"off\""] {
+        let passed = cut().guard(guard).verdict();
+        assert_eq!((passed.outcome, passed.zone), (Outcome::Accepted, Zone::Pass), "{guard}");
+    }
+    // A second reading beyond what is held would come too late.
+    let turned = cut().guard("shape = { hold = 1, read_again = 12 }").verdict();
+    assert_eq!(turned.outcome, Outcome::Quarantined);
+}
+
+#[test]
+fn an_unusual_loss_that_the_source_confirms_is_not_even_read_again() {
+    let answers = Answers {
+        record_type: record_type("resource.user"),
+        missing: 12,
+        asked: 12,
+        present: 0,
+        absent: 12,
+        known: 5,
+        known_present: 5,
+        invented_present: false,
+        present_examples: Vec::new(),
+        absent_examples: Vec::new(),
+    };
+    for guard in ["", "shape = { hold = 12 }"] {
+        let mut scene = cut().guard(&format!("removals_verified = \"accept\"\n{guard}"));
+        scene.history.lookup = Some(Lookup {
+            digest: digest(),
+            confidence: cordon_validate::Percent::whole(95),
+            types: vec![answers.clone()],
+            trouble: None,
+        });
+        let verdict = scene.verdict();
+        assert_eq!((verdict.outcome, verdict.zone), (Outcome::Accepted, Zone::Pass), "{guard}");
+        let told = verdict.findings.iter().find(|finding| finding.code == "CRD-D502").unwrap();
+        assert_eq!(told.severity, Severity::Info);
+        assert!(told.message.ends_with("the source confirms that they are gone"), "{told:?}");
+    }
+}

@@ -1,0 +1,285 @@
+//! The shape of a step tells a broken read from a changed source, where every fixed limit is kept.
+
+use std::path::PathBuf;
+
+use cordon_testkit::{Connector, Host, Scenario};
+use serde_json::{Value, json};
+
+use crate::world::{believed_from, delivered, held_by, last_good, run_of};
+
+/// A worker of an export.
+#[derive(Clone)]
+struct Worker {
+    id: String,
+    mail: String,
+    teams: String,
+}
+
+/// So many workers, each in a team.
+fn workers(count: u32) -> Vec<Worker> {
+    let worker = |number: u32| Worker {
+        id: format!("w{number:04}"),
+        mail: format!("worker{number}@corp.example"),
+        teams: format!("t{}", number % 7),
+    };
+    (0..count).map(worker).collect()
+}
+
+/// A host that reads an HR export, which a test writes anew before each sync.
+struct Export {
+    host: Host,
+    path: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl Export {
+    /// Under that guard, with these workers accepted.
+    #[track_caller]
+    fn accepted(guard: Value, workers: &[Worker]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("workers.csv");
+        let config = json!({
+            "path": path, "key": "id", "columns": { "email": "mail" },
+            "groups": { "column": "teams", "separator": ";" },
+        });
+        let connector = Connector::program("connector-csv").config(config).set("guard", guard);
+        write(&path, workers);
+        let host = Host::setup().connector("hr", connector).file_sink("out").start();
+        assert_eq!(run_of(&host.sync("hr").done())["outcome"], "committed");
+        Self { host, path, _folder: folder }
+    }
+
+    /// The run that reads these workers.
+    #[track_caller]
+    fn sync(&self, workers: &[Worker]) -> Value {
+        write(&self.path, workers);
+        run_of(&self.host.sync("hr").done())
+    }
+
+    #[track_caller]
+    fn release(&self, run: &Value) {
+        let (sync, digest) = (run["sync"].to_string(), run["digest"].as_str().unwrap().to_owned());
+        let release =
+            ["release", "hr", &sync, "--digest", &digest, "--reason", "they left", "--yes"];
+        self.host.cordon(&release).done();
+    }
+}
+
+fn write(path: &std::path::Path, workers: &[Worker]) {
+    let rows: Vec<_> = workers.iter().map(|w| format!("{},{},{}", w.id, w.mail, w.teams)).collect();
+    std::fs::write(path, format!("id,mail,teams\n{}\n", rows.join("\n"))).unwrap();
+}
+
+/// A person is woken at once, and the source is not asked: what is shown is the shape alone.
+fn alone() -> Value {
+    json!({ "reread": { "times": 0 }, "lookup": { "keys": 0 } })
+}
+
+/// The same guard without the detector.
+fn blind() -> Value {
+    json!({ "reread": { "times": 0 }, "lookup": { "keys": 0 }, "shape": "off" })
+}
+
+/// The last so many of a listing are lost.
+fn cut(workers: &[Worker], lost: usize) -> Vec<Worker> {
+    workers[..workers.len() - lost].to_vec()
+}
+
+/// So many have left, from all over the listing.
+fn scattered(workers: &[Worker], gone: usize) -> Vec<Worker> {
+    let apart = workers.len() / gone;
+    let stays = |at: usize| at % apart != apart / 2 || at / apart >= gone;
+    workers.iter().enumerate().filter(|(at, _)| stays(*at)).map(|(_, w)| w.clone()).collect()
+}
+
+#[test]
+fn a_lost_end_of_a_listing_below_every_fixed_limit_is_held() {
+    let all = workers(300);
+    let export = Export::accepted(alone(), &all);
+    delivered(&export.host);
+    let run = export.sync(&cut(&all, 12));
+    assert_eq!(run["outcome"], "quarantined", "{run}");
+    let held = held_by(&run);
+    assert!(held.contains(&"CRD-D502".to_owned()), "{held:?}");
+    assert!(held.iter().all(|code| code.starts_with("CRD-D5")), "a fixed limit noticed: {held:?}");
+    let findings = run["findings"].as_array().unwrap();
+    let told = findings.iter().find(|finding| finding["code"] == "CRD-D502").unwrap();
+    assert_eq!((&told["subject"], &told["measured"]), (&json!("user"), &json!(12)));
+    let message = told["message"].as_str().unwrap();
+    assert!(message.contains("12 of 300") && message.contains("no total of the source"), "{told}");
+    assert!(told["examples"][0].as_str().unwrap().starts_with("user:w0"), "{told}");
+    assert_eq!(last_good(&export.host, "hr"), 1);
+    assert!(believed_from(&export.host, "hr").contains_key("user:w0299"));
+
+    let text = export.host.cordon_as("table", &["diff", "hr"]).done().stdout;
+    assert!(text.contains("CRD-D502") && text.contains("12 of 300"), "{text}");
+    let page = export.host.cordon_as("table", &["explain", "CRD-D502"]).done().stdout;
+    assert!(page.contains("CRD-D502"), "{page}");
+}
+
+#[test]
+fn without_the_detector_the_same_loss_passes() {
+    let all = workers(300);
+    let export = Export::accepted(blind(), &all);
+    assert_eq!(export.sync(&cut(&all, 12))["outcome"], "committed");
+}
+
+#[test]
+fn as_many_leavers_from_all_over_the_listing_pass() {
+    let all = workers(300);
+    let export = Export::accepted(alone(), &all);
+    let left = scattered(&all, 12);
+    assert_eq!(left.len(), 288);
+    let run = export.sync(&left);
+    assert_eq!(run["outcome"], "committed", "{run}");
+}
+
+#[test]
+fn a_total_of_the_source_turns_the_same_end_into_a_change() {
+    let scenario = |users| Scenario { users, totals: true, ..Scenario::default() };
+    let connector = Connector::faulty(&scenario(300)).set("guard", alone());
+    let host = Host::setup().connector("src", connector).start();
+    assert_eq!(run_of(&host.sync("src").done())["outcome"], "committed");
+    host.play("src", &scenario(290));
+    let run = run_of(&host.sync("src").done());
+    assert_eq!(run["outcome"], "committed", "the source counts what it gave: {run}");
+
+    let blind = |users| Scenario { users, ..Scenario::default() };
+    let connector = Connector::faulty(&blind(300)).set("guard", alone());
+    let host = Host::setup().connector("src", connector).start();
+    assert_eq!(run_of(&host.sync("src").done())["outcome"], "committed");
+    host.play("src", &blind(290));
+    let run = run_of(&host.sync("src").done());
+    assert!(held_by(&run).contains(&"CRD-D502".to_owned()), "{run}");
+}
+
+/// Accounts of a host, half of them with a second group, and twenty of them in the group `night`.
+fn accounts(root: &std::path::Path, night: std::ops::Range<u32>) {
+    let etc = root.join("etc");
+    std::fs::create_dir_all(&etc).unwrap();
+    let account = |n: u32| format!("u{n}:x:{}:100:Account {n}:/home/u{n}:/bin/sh\n", 2_000 + n);
+    let passwd: String = (0..300).map(account).collect();
+    std::fs::write(etc.join("passwd"), passwd).unwrap();
+    let names = |of: &mut dyn Iterator<Item = u32>| {
+        of.map(|n| format!("u{n}")).collect::<Vec<_>>().join(",")
+    };
+    let mut groups = "users:x:100:\n".to_owned();
+    for team in 0..10 {
+        let members = names(&mut (0..300).filter(|n| n % 20 == team));
+        groups.push_str(&format!("team{team}:x:{}:{members}\n", 500 + team));
+    }
+    groups.push_str(&format!("night:x:600:{}\n", names(&mut night.map(|n| n * 7))));
+    std::fs::write(etc.join("group"), groups).unwrap();
+}
+
+#[test]
+fn a_group_that_lost_all_its_members_is_held_where_one_that_lost_two_is_not() {
+    for (guard, left, held) in
+        [(alone(), 0..0, true), (alone(), 2..20, false), (blind(), 0..0, false)]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        accounts(folder.path(), 0..20);
+        let config = json!({ "root": folder.path(), "include": ["users", "groups"] });
+        let connector =
+            Connector::program("connector-linux").config(config).set("guard", guard.clone());
+        let host = Host::setup().connector("host", connector).start();
+        assert_eq!(run_of(&host.sync("host").done())["outcome"], "committed");
+        accounts(folder.path(), left);
+        let run = run_of(&host.sync("host").done());
+        assert_eq!(run["outcome"] == "quarantined", held, "{guard} {run}");
+        assert_eq!(held_by(&run).contains(&"CRD-D503".to_owned()), held, "{run}");
+    }
+}
+
+#[test]
+fn an_attribute_that_all_lost_or_that_came_in_capitals_is_held() {
+    let all = workers(300);
+    let with = |mail: &dyn Fn(&str) -> String| -> Vec<Worker> {
+        let changed = |worker: &Worker| Worker { mail: mail(&worker.mail), ..worker.clone() };
+        all.iter().map(changed).collect()
+    };
+    for changed in [with(&|_| String::new()), with(&str::to_uppercase)] {
+        let export = Export::accepted(alone(), &all);
+        let run = export.sync(&changed);
+        assert_eq!(run["outcome"], "quarantined", "{run}");
+        assert!(held_by(&run).contains(&"CRD-S401".to_owned()), "{run}");
+        let export = Export::accepted(blind(), &all);
+        let codes = held_by(&export.sync(&changed));
+        assert!(!codes.contains(&"CRD-S401".to_owned()), "{codes:?}");
+    }
+}
+
+#[test]
+fn the_same_people_under_new_ids_are_told_from_leavers_and_joiners() {
+    let all = workers(300);
+    let mut moved = all.clone();
+    for worker in moved.iter_mut().skip(100).take(20) {
+        worker.id = format!("x{}", worker.id);
+    }
+    let export = Export::accepted(alone(), &all);
+    let run = export.sync(&moved);
+    assert!(held_by(&run).contains(&"CRD-D604".to_owned()), "{run}");
+    let findings = run["findings"].as_array().unwrap();
+    let told = findings.iter().find(|finding| finding["code"] == "CRD-D604").unwrap();
+    assert_eq!(told["measured"], 20);
+    let example = told["examples"][0].as_str().unwrap();
+    assert!(example.contains("user:w01") && example.contains("user:xw01"), "{told}");
+}
+
+#[test]
+fn a_suspicion_is_read_again_by_itself_and_a_fault_that_passes_wakes_nobody() {
+    let all = workers(300);
+    let guard = json!({ "reread": { "after": "4s" }, "lookup": { "keys": 0 } });
+    let export = Export::accepted(guard, &all);
+    let run = export.sync(&cut(&all, 12));
+    assert!(held_by(&run).contains(&"CRD-D502".to_owned()), "{run}");
+    assert!(export.host.status("hr")["reread_at"].is_string());
+    write(&export.path, &all);
+    cordon_testkit::wait_until("it is read again", std::time::Duration::from_secs(20), || {
+        last_good(&export.host, "hr") > 1
+    });
+    assert!(!export.host.log().contains("sync quarantined"), "somebody was woken");
+}
+
+#[test]
+fn where_the_source_confirms_what_is_gone_an_unusual_loss_passes() {
+    let all = workers(300);
+    let guard = json!({ "reread": { "times": 0 }, "removals_verified": "accept" });
+    let export = Export::accepted(guard, &all);
+    let run = export.sync(&cut(&all, 12));
+    let codes: Vec<_> = run["findings"].as_array().unwrap().iter().map(|it| &it["code"]).collect();
+    assert!(codes.contains(&&json!("CRD-D502")) && codes.contains(&&json!("CRD-V201")), "{run}");
+    assert_eq!(run["outcome"], "committed", "{run}");
+}
+
+#[test]
+fn what_was_released_is_learnt_across_a_restart_and_a_mass_loss_is_asked_about_each_time() {
+    // A limit that is wide open: only the detector speaks.
+    let guard = json!({
+        "reread": { "times": 0 }, "lookup": { "keys": 0 }, "removed_24h_percent": 100,
+        "removed": { "default": { "percent": 100 } },
+    });
+    let all = workers(300);
+    let mut export = Export::accepted(guard, &all);
+    let first = scattered(&all, 60);
+    let run = export.sync(&first);
+    assert_eq!(run["outcome"], "quarantined", "{run}");
+    export.release(&run);
+    export.host.kill();
+    export.host.start();
+    assert_eq!(export.sync(&first)["outcome"], "committed", "what was released is not asked again");
+    let again = export.sync(&scattered(&first, 60));
+    assert_eq!(again["outcome"], "quarantined", "another loss of its size is: {again}");
+}
+
+#[test]
+fn what_was_not_accepted_teaches_nothing() {
+    let all = workers(300);
+    let export = Export::accepted(alone(), &all);
+    for _ in 0..3 {
+        let run = export.sync(&cut(&all, 12));
+        assert_eq!(run["outcome"], "quarantined", "{run}");
+        export.sync(&all);
+    }
+    assert_eq!(export.sync(&cut(&all, 12))["outcome"], "quarantined");
+}
