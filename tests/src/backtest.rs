@@ -3,14 +3,17 @@
 use cordon_testkit::{Connector, Host, Scenario};
 use serde_json::{Value, json};
 
-use crate::world::{believed_from, delivered, held_by, last_good, newest_run, run_of};
+use crate::world::{
+    believed_from, delivered, held_by, last_good, newest_run, run_of, without_detector,
+};
 
 fn users(users: u32) -> Scenario {
     Scenario { users, groups: 0, grants_per_user: 0, ..Scenario::default() }
 }
 
 /// A host whose source lost 3, then 5, then 20 of 100 users, under this guard.
-fn with_history(guard: Value) -> Host {
+fn with_history(mut guard: Value) -> Host {
+    without_detector(&mut guard);
     let connector = Connector::faulty(&users(100)).set("guard", guard);
     let host = Host::setup().connector("src", connector).file_sink("out").start();
     for lost in [0, 3, 8, 28] {
@@ -44,6 +47,12 @@ fn a_backtest_tells_which_past_syncs_another_policy_would_have_held() {
     let before = (host.changes("out"), host.cordon(&["events"]).done().items().len());
     // The defaults: 20 of 92 at once, and 28 of 100 in a day.
     let answer = host.cordon(&["backtest", "src"]).done().json();
+    assert_eq!(answer["summary"]["policy"], "the defaults");
+    let held = &table(&answer)[3];
+    assert!(held.starts_with("4 quarantined newly-held CRD-D101,CRD-D103"), "{held}");
+    host.put("limits.toml", "[guard]\nshape = \"off\"\n");
+    let limits = host.path("limits.toml").display().to_string();
+    let answer = host.cordon(&["backtest", "src", "--policy", &limits]).done().json();
     assert_eq!(
         table(&answer),
         [
@@ -57,9 +66,12 @@ fn a_backtest_tells_which_past_syncs_another_policy_would_have_held() {
     let numbers = ["judged", "held", "held_then", "newly_held", "removals_held", "unknown"]
         .map(|field| summary[field].as_u64().unwrap());
     assert_eq!(numbers, [4, 1, 0, 1, 20, 0]);
-    host.cordon(&["backtest", "src", "--exit-code"]).exits(3);
+    host.cordon(&["backtest", "src", "--policy", &limits, "--exit-code"]).exits(3);
 
-    host.put("strict.toml", "[guard]\nremoved.user = { percent = 4, floor = 0 }\n");
+    host.put(
+        "strict.toml",
+        "[guard]\nshape = \"off\"\nremoved.user = { percent = 4, floor = 0 }\n",
+    );
     let strict = host.path("strict.toml").display().to_string();
     let answer = host.cordon(&["backtest", "src", "--policy", &strict]).done().json();
     assert_eq!(table(&answer)[2], "3 quarantined newly-held CRD-D101");
@@ -78,7 +90,7 @@ fn a_backtest_tries_rules_and_marks_record_by_record() {
     );
     host.put(
         "rule.toml",
-        "[guard]\nremoved.user.percent = 50\nbudget = [{ within = \"24h\" }]\nprotected = [\"user:u1\"]\n\
+        "[guard]\nshape = \"off\"\nremoved.user.percent = 50\nbudget = [{ within = \"24h\" }]\nprotected = [\"user:u1\"]\n\
          [connector.src.guard.rule.r]\non = \"removed.user\"\nwhere = { id = \"u5\" }\n",
     );
     let rule = host.path("rule.toml").display().to_string();
@@ -96,7 +108,7 @@ fn a_backtest_tries_rules_and_marks_record_by_record() {
 
 #[test]
 fn a_backtest_says_what_history_is_missing() {
-    let connector = Connector::faulty(&users(100));
+    let connector = Connector::faulty(&users(100)).set("guard", json!({ "shape": "off" }));
     let host = Host::setup()
         .set("store", "keep", json!({ "last": 2 }))
         .connector("src", connector)

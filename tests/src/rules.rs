@@ -3,10 +3,11 @@
 use cordon_testkit::{Connector, Host, Scenario};
 use serde_json::{Value, json};
 
-use crate::world::{held_by, last_good, newest_run, run_of};
+use crate::world::{held_by, last_good, newest_run, run_of, without_detector};
 
 /// A connector under a guard, synced once.
-fn guarded(guard: Value) -> Host {
+fn guarded(mut guard: Value) -> Host {
+    without_detector(&mut guard);
     let connector = Connector::faulty(&Scenario::default()).set("guard", guard);
     let host = Host::setup().connector("src", connector).file_sink("out").start();
     assert_eq!(run_of(&host.sync("src").done())["outcome"], "committed");

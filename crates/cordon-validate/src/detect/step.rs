@@ -12,6 +12,8 @@ use super::observe::{ByHash, Key, Moved, Observer, Section};
 use super::statistic::Statistic;
 use super::values::{self, Changes};
 
+/// Records at the end of a listing from which on their loss together says something.
+const TAIL_MIN: u64 = 2;
 /// Keys that went or came in one step and are remembered.
 const KEYS_MAX: usize = 2_048;
 pub(super) const EXAMPLES_MAX: usize = 5;
@@ -254,7 +256,8 @@ impl<'a> Work<'a> {
         let positions: Vec<u32> = open.iter().map(|moved| moved.position).collect();
         let (all, chosen) = (section.before, positions.len() as u64);
         let tail = listing::tail(&positions, all);
-        let value = listing::improbable(all, chosen, tail);
+        // The newest account alone is who joined and left again, as often as it is a lost end.
+        let value = if tail < TAIL_MIN { 0.0 } else { listing::improbable(all, chosen, tail) };
         let last: Vec<Moved> = open.iter().rev().take(tail as usize).copied().collect();
         let told = Told::new(label, tail, all).examples(names(rows, &last));
         self.put(Statistic::Tail, value, told);
