@@ -17,6 +17,8 @@ const CONTENTS_MAX: usize = 512;
 const MASS_MIN: u64 = 10;
 /// What is a fifth smaller is about as large.
 const ABOUT: f64 = 0.8;
+/// Remembered syncs from which on it says something how many of them lost.
+const LOSS_SYNCS_MIN: u64 = 10;
 /// The share of syncs that lose something, where nothing is known, and for how many syncs it stands.
 const LOSS_RATE: f64 = 0.1;
 const RATE_SYNCS: f64 = 20.0;
@@ -170,8 +172,10 @@ impl Memory {
             let rate =
                 (self.losses as f64 + LOSS_RATE * RATE_SYNCS) / (self.syncs as f64 + RATE_SYNCS);
             let seen = self.window.len() as u64 + 1;
-            let odd = at_least(seen, rate, days);
-            put(Statistic::LossDays, odd, days, seen);
+            // Two losses in two syncs are how a large source begins: people leave it every day.
+            if seen >= LOSS_SYNCS_MIN {
+                put(Statistic::LossDays, at_least(seen, rate, days), days, seen);
+            }
             let tail: f64 = self.window.iter().map(|loss| loss.tail).sum::<f64>() + step.tail;
             put(Statistic::TailSum, tail, days, WINDOW as u64);
         }

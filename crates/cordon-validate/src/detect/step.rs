@@ -14,6 +14,8 @@ use super::values::{self, Changes};
 
 /// Records at the end of a listing from which on their loss together says something.
 const TAIL_MIN: u64 = 2;
+/// Of so many records one has to have another value of an attribute before that is unusual.
+const REWRITTEN_SHARE: u64 = 10;
 /// Keys that went or came in one step and are remembered.
 const KEYS_MAX: usize = 2_048;
 pub(super) const EXAMPLES_MAX: usize = 5;
@@ -322,7 +324,8 @@ impl<'a> Work<'a> {
                 };
                 let least = match way {
                     Statistic::Shifted | Statistic::Recased | Statistic::Flipped => SYSTEMATIC_MIN,
-                    Statistic::Rewritten => MANY_MIN,
+                    // A dozen new titles are a day like any other; the prior's sources have no titles.
+                    Statistic::Rewritten => MANY_MIN.max(present / REWRITTEN_SHARE),
                     _ => 1,
                 };
                 let few = alike < least;

@@ -82,7 +82,9 @@ impl Changes {
             self.put(Statistic::Reencoded, name, after, None);
         } else {
             self.put(Statistic::Rewritten, name, after, None);
-            self.put(Statistic::Flipped, name, after, Some(new.to_owned()));
+            if is_switch(name) {
+                self.put(Statistic::Flipped, name, after, Some(new.to_owned()));
+            }
         }
     }
 
@@ -121,6 +123,24 @@ impl Changed {
     }
 }
 
+/// Whether an attribute of this name says that someone is on or off, so that one value for many takes
+/// the access of many. A title or a unit has few values, too, and each day some get the same one.
+fn is_switch(name: &str) -> bool {
+    let words = [columns::STATUS, "state", "active", "enabled", "disabled", "locked", "suspended"];
+    words.iter().any(|word| name.eq_ignore_ascii_case(word))
+}
+
+/// Whether an attribute of this name names one record alone. Two people share a unit, a manager or a
+/// family name, and a leaver and a joiner of one day may well.
+fn is_naming(name: &str) -> bool {
+    let name = name.to_lowercase();
+    let part = ["first", "last", "given", "family", "middle", "manager", "type", "unit", "role"];
+    let whole = ["name", "login", "mail", "upn", "num", "guid", "uuid", "sid", "key", "employee"];
+    name != columns::ID
+        && !part.iter().any(|word| name.contains(word))
+        && whole.iter().any(|word| name.contains(word))
+}
+
 /// The letters that every encoding agrees on.
 fn plain(text: &str) -> impl PartialEq + use<> {
     text.chars().filter(|c| c.is_ascii_alphanumeric() || *c == ' ').collect::<String>()
@@ -141,7 +161,7 @@ pub(super) fn same_by_values(lost: &[&Row], new: &[&Row]) -> Vec<(usize, usize)>
             for (name, value) in &row.values {
                 let text = value.to_string();
                 // Short values are words such as `team`, which name nobody.
-                let names = name != columns::ID && text.len() >= 4;
+                let names = is_naming(name) && text.len() >= 4;
                 let names = names && !matches!(value, Value::Boolean(_) | Value::Timestamp(_));
                 if names {
                     let entry = places.entry((name.clone(), text)).or_insert(Some(place));
@@ -162,4 +182,31 @@ pub(super) fn same_by_values(lost: &[&Row], new: &[&Row]) -> Vec<(usize, usize)>
         }
     }
     pairs.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many of ten users who all got this value are counted as switched alike.
+    fn switched(name: &str, values: [&str; 2]) -> Option<u64> {
+        let row = |id: u32, value: &str| Row {
+            record_type: "resource.user".to_owned().try_into().unwrap(),
+            values: [(columns::ID, format!("u{id}")), (name, value.to_owned())]
+                .map(|(name, value)| (name.to_owned(), Value::Text(value)))
+                .into(),
+        };
+        let mut changes = Changes::default();
+        for id in 0..10 {
+            changes.add(&row(id, values[0]), &row(id, values[1]));
+        }
+        changes.by_way.get(&(Statistic::Flipped, name.to_owned())).map(Changed::alike)
+    }
+
+    #[test]
+    fn many_who_are_switched_off_are_counted_and_many_who_got_one_title_are_not() {
+        assert_eq!(switched(columns::STATUS, ["active", "suspended"]), Some(10));
+        assert_eq!(switched("Enabled", ["true", "false"]), Some(10));
+        assert_eq!(switched("title", ["Engineer", "Senior engineer"]), None);
+    }
 }
