@@ -25,6 +25,9 @@ const MASK: &[u8] = b"***";
 /// Raw bytes that one byte can take when it is percent-encoded.
 const PERCENT_BYTES: usize = 3;
 
+/// So many `%` of a text are also taken for the end of what stands before a secret.
+const STRAYS_MAX: usize = 64;
+
 /// Finds the secrets of one connector. Cheap to clone; the default finds none.
 #[derive(Clone, Default)]
 pub(crate) struct Redactor(Option<Arc<Patterns>>);
@@ -120,7 +123,7 @@ impl Patterns {
             // What cannot be searched is not shown.
             return std::iter::once(0..bytes.len()).collect();
         };
-        let mut spans = automata.find(bytes);
+        let mut spans = automata.find(bytes, self.longest);
         spans.sort_unstable_by_key(|span| span.start);
         let mut apart: Vec<Range<usize>> = Vec::new();
         for span in spans {
@@ -143,15 +146,30 @@ impl Automata {
         Some(Self { plain: builder.build(forms).ok()?, decoded: builder.build(decoded).ok()? })
     }
 
-    fn find(&self, bytes: &[u8]) -> Vec<Range<usize>> {
+    fn find(&self, bytes: &[u8], longest: usize) -> Vec<Range<usize>> {
         let mut spans: Vec<Range<usize>> =
             self.plain.find_overlapping_iter(bytes).map(|found| found.range()).collect();
         if bytes.iter().any(|byte| matches!(byte, b'%' | b'+')) {
             let (decoded, places) = percent_decoded(bytes);
             let found = self.decoded.find_overlapping_iter(&decoded);
             spans.extend(found.map(|found| places[found.start()]..places[found.end()]));
+            self.find_after_strays(bytes, longest, &mut spans);
         }
         spans
+    }
+
+    /// A `%` may end what stands before a secret: with its first characters it then looks like an
+    /// encoded byte, and what was decoded is not the secret.
+    fn find_after_strays(&self, bytes: &[u8], longest: usize, spans: &mut Vec<Range<usize>>) {
+        let strays = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'%');
+        for (at, _) in strays.take(STRAYS_MAX) {
+            let start = at + 1;
+            let end = bytes.len().min(start + longest * PERCENT_BYTES);
+            let (decoded, places) = percent_decoded(&bytes[start..end]);
+            let found = self.decoded.find_overlapping_iter(&decoded);
+            let begin_here = found.filter(|found| found.start() == 0);
+            spans.extend(begin_here.map(|found| start..start + places[found.end()]));
+        }
     }
 }
 

@@ -71,6 +71,13 @@ fn without_secrets_text_stays_as_it_is() {
     assert_eq!(redactor(&["hunter2"]).text("100% +x %zz %4"), "100% +x %zz %4");
 }
 
+#[test]
+fn a_percent_sign_before_a_secret_hides_nothing_of_it() {
+    let redactor = redactor(&["a00:AA"]);
+    assert_eq!(redactor.text("%a00%3AAA"), "%***");
+    assert_eq!(redactor.text("100%a00:AA %a0"), "100%*** %a0");
+}
+
 /// The value of 64 KiB with the most lines that are looked for.
 #[test]
 fn the_largest_secret_costs_bounded_memory_and_is_found() {
