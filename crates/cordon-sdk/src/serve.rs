@@ -8,7 +8,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
@@ -35,6 +35,8 @@ const LOG_VARIABLE: &str = "CORDON_LOG";
 const FRAME_BYTES: u32 = 256 * 1024;
 /// How long a process that was asked to end may take for it.
 const STOP_GRACE: Duration = Duration::from_secs(4);
+/// How long the supervisor may take to read what was said last.
+const LINGER: Duration = Duration::from_millis(500);
 
 /// Why a connector could not be served.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +90,7 @@ fn start<C: Connector>() -> Result<(), ServeError> {
     let hidden = DumpableBehavior::NotDumpable;
     set_dumpable_behavior(hidden).map_err(|errno| ServeError::Expose(errno.into()))?;
     let socket = inherited()?;
+    let open = socket.try_clone().map_err(ServeError::Runtime)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -104,9 +107,29 @@ fn start<C: Connector>() -> Result<(), ServeError> {
         });
         serve_on::<C, _>(socket, stop).await
     });
+    linger(&open);
     // Code that blocks a thread must not keep the process alive.
     runtime.shutdown_background();
     served
+}
+
+/// Reads on until the supervisor has read all and hangs up, or does not within a moment. What it
+/// still writes would fail on a closed socket, and it would then drop what it has not read yet: how
+/// the sync ended.
+fn linger(socket: &StdUnixStream) {
+    let until = Instant::now() + LINGER;
+    let mut rest = [0; 4096];
+    let _ = socket.set_nonblocking(false);
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() || socket.set_read_timeout(Some(left)).is_err() {
+            return;
+        }
+        let mut socket = socket;
+        if !std::io::Read::read(&mut socket, &mut rest).is_ok_and(|bytes| bytes > 0) {
+            return;
+        }
+    }
 }
 
 /// Serves a connector on one connection, until that closes or `stop` is cancelled.
