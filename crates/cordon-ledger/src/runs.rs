@@ -260,16 +260,7 @@ impl Ledger {
         connector: &ConnectorName,
         limit: u32,
     ) -> Result<Vec<RunRow>, ReadError> {
-        let mut reader = self.reader(TABLE).await?;
-        sqlx::query(select_runs!("ORDER BY sync DESC LIMIT ?2"))
-            .bind(connector.as_str())
-            .bind(limit)
-            .fetch_all(&mut *reader)
-            .await
-            .map_err(query)?
-            .iter()
-            .map(run_row)
-            .collect()
+        self.newest(select_runs!("ORDER BY sync DESC LIMIT ?2"), connector, limit).await
     }
 
     /// The newest syncs of a connector, newest first: runs that its connector worked on, and that
@@ -279,18 +270,20 @@ impl Ledger {
         connector: &ConnectorName,
         limit: u32,
     ) -> Result<Vec<RunRow>, ReadError> {
+        let syncs =
+            select_runs!("AND trigger NOT IN ('release', 'dry-run') ORDER BY sync DESC LIMIT ?2");
+        self.newest(syncs, connector, limit).await
+    }
+
+    async fn newest(
+        &self,
+        select: &'static str,
+        connector: &ConnectorName,
+        limit: u32,
+    ) -> Result<Vec<RunRow>, ReadError> {
         let mut reader = self.reader(TABLE).await?;
-        sqlx::query(select_runs!(
-            "AND trigger NOT IN ('release', 'dry-run') ORDER BY sync DESC LIMIT ?2"
-        ))
-        .bind(connector.as_str())
-        .bind(limit)
-        .fetch_all(&mut *reader)
-        .await
-        .map_err(query)?
-        .iter()
-        .map(run_row)
-        .collect()
+        let select = sqlx::query(select).bind(connector.as_str()).bind(limit);
+        select.fetch_all(&mut *reader).await.map_err(query)?.iter().map(run_row).collect()
     }
 
     /// One run.

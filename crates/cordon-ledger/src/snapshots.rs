@@ -82,15 +82,7 @@ impl Ledger {
         &self,
         connector: &ConnectorName,
     ) -> Result<Vec<SnapshotRow>, ReadError> {
-        let mut reader = self.reader(TABLE).await?;
-        sqlx::query("SELECT * FROM snapshots WHERE connector = ?1 ORDER BY sync")
-            .bind(connector.as_str())
-            .fetch_all(&mut *reader)
-            .await
-            .map_err(query)?
-            .iter()
-            .map(snapshot)
-            .collect()
+        self.listed("SELECT * FROM snapshots WHERE connector = ?1 ORDER BY sync", connector).await
     }
 
     /// The snapshots of a connector whose files are kept, newest first.
@@ -98,15 +90,18 @@ impl Ledger {
         &self,
         connector: &ConnectorName,
     ) -> Result<Vec<SnapshotRow>, ReadError> {
+        let kept = "SELECT * FROM snapshots WHERE connector = ?1 AND kept = 1 ORDER BY sync DESC";
+        self.listed(kept, connector).await
+    }
+
+    async fn listed(
+        &self,
+        select: &'static str,
+        connector: &ConnectorName,
+    ) -> Result<Vec<SnapshotRow>, ReadError> {
         let mut reader = self.reader(TABLE).await?;
-        sqlx::query("SELECT * FROM snapshots WHERE connector = ?1 AND kept = 1 ORDER BY sync DESC")
-            .bind(connector.as_str())
-            .fetch_all(&mut *reader)
-            .await
-            .map_err(query)?
-            .iter()
-            .map(snapshot)
-            .collect()
+        let rows = sqlx::query(select).bind(connector.as_str()).fetch_all(&mut *reader).await;
+        rows.map_err(query)?.iter().map(snapshot).collect()
     }
 }
 
