@@ -28,7 +28,7 @@ use score::Report;
 #[command(name = "cordon-feeds", about = "Measure the detector on real histories")]
 struct Args {
     /// Folder of feeds: NAME.daily.jsonl.zst and NAME.cases.jsonl.zst
-    #[arg(long)]
+    #[arg(long, env = "CORDON_FEEDS")]
     feeds: PathBuf,
     /// Form of the result
     #[arg(short, long, default_value = "table")]
