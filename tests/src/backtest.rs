@@ -180,6 +180,17 @@ fn a_dry_run_judges_the_source_and_keeps_nothing_of_it() {
 }
 
 #[test]
+fn a_dry_run_beside_a_sync_that_waits_is_no_second_reading_of_it() {
+    let reread = json!({ "after": "1h", "times": 1 });
+    let host = with_history(json!({ "reread": reread }));
+    assert_eq!(host.status("src")["trust"], "quarantined");
+    host.cordon(&["sync", "src", "--dry-run"]).done();
+    let events = host.cordon(&["events", "src"]).done().items();
+    assert!(events.iter().any(|event| event["kind"] == "run.tried"), "{events:?}");
+    assert!(events.iter().all(|event| event["kind"] != "sync.read-again"), "{events:?}");
+}
+
+#[test]
 fn a_dry_run_that_fails_is_not_tried_again() {
     let host = with_history(json!({}));
     host.play("src", &Scenario::with("page:1", "crash"));

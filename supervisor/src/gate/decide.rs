@@ -2,7 +2,9 @@
 
 use std::time::Instant;
 
-use cordon_ledger::{Acceptance, ChangeCounts, DryRun, LeftBy, QuarantinedRun, RejectedRun};
+use cordon_ledger::{
+    Acceptance, ChangeCounts, DryRun, LeftBy, Measured, QuarantinedRun, RejectedRun,
+};
 use cordon_model::{Severity, SyncNumber};
 use cordon_store::Snapshot;
 use cordon_validate::{Candidate, History, Judged, Verdict, holds_removals_alone, lookup};
@@ -31,24 +33,11 @@ impl Gate<'_> {
         note(&mut measured, "store_commit", timings.commit);
         let candidate = outcome.staged.candidate;
         let content_digest = outcome.staged.content_digest;
-        let mut history = self.history(&content_digest, &candidate, last_good.as_ref()).await?;
         let (digest, against) = (candidate.digest.clone(), candidate.against);
         let counts = changes_of(&candidate.census, candidate.delta.as_ref());
-        let began = Instant::now();
-        let census = last_good.as_ref().map(|snapshot| &snapshot.manifest.census);
-        let judge = |candidate: Candidate, history: &History| {
-            cordon_validate::judge(census, candidate, history, &self.connector.policy)
-        };
-        let mut judged = judge(candidate.clone(), &history);
-        note(&mut measured, "judge", began.elapsed());
-        if lookup::asks_the_source(judged.verdict(), counts.removed, &self.connector.policy)
-            && let Some(last_good) = &last_good
-        {
-            let began = Instant::now();
-            history.lookup = self.look_up(&candidate, last_good, asking).await?;
-            note(&mut measured, "lookup", began.elapsed());
-            judged = judge(candidate, &history);
-        }
+        let last_good = last_good.as_ref();
+        let (judged, history) =
+            self.judge(candidate, &content_digest, last_good, asking, &mut measured).await?;
         (self.host.faults)("gate.judged");
         // Asking the source takes its time, in which a release may come: what was judged against
         // another last known good is then neither published nor held.
@@ -115,11 +104,38 @@ impl Gate<'_> {
                 Decision::Quarantined
             }
         };
-        if let Some(earlier) = &history.earlier {
+        // A dry run reads the source, too, and settles nothing.
+        if purpose == Purpose::Decide
+            && let Some(earlier) = &history.earlier
+        {
             self.witness_reading(sync, earlier, decision).await?;
         }
         self.tell(sync).await;
         Ok(decision)
+    }
+
+    /// Judges a candidate, and once more where the source had to be asked; gives what was known.
+    async fn judge(
+        &self,
+        candidate: Candidate,
+        content_digest: &str,
+        last_good: Option<&Snapshot>,
+        asking: &Asking<'_>,
+        measured: &mut Measured,
+    ) -> Result<(Judged, History), GateError> {
+        let mut history = self.history(content_digest, &candidate, last_good).await?;
+        let removed = changes_of(&candidate.census, candidate.delta.as_ref()).removed;
+        let (census, policy) =
+            (last_good.map(|snapshot| &snapshot.manifest.census), &self.connector.policy);
+        let began = Instant::now();
+        let judged = cordon_validate::judge(census, candidate.clone(), &history, policy);
+        note(measured, "judge", began.elapsed());
+        let asks = lookup::asks_the_source(judged.verdict(), removed, policy);
+        let Some(last_good) = last_good.filter(|_| asks) else { return Ok((judged, history)) };
+        let began = Instant::now();
+        history.lookup = self.look_up(&candidate, last_good, asking).await?;
+        note(measured, "lookup", began.elapsed());
+        Ok((cordon_validate::judge(census, candidate, &history, policy), history))
     }
 
     /// Writes down what a dry run would have come to, and lets go of what it brought.
