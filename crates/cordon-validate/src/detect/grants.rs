@@ -228,7 +228,7 @@ impl<'a> Grants<'a> {
 
     pub(super) fn targets(&self, work: &mut Work<'_>) {
         let (mut tails, mut emptied, mut capped) = (Vec::new(), 0_u64, BTreeMap::new());
-        let (mut emptied_of, mut ends, mut emptied_examples) = (0_u64, 0_u64, Vec::new());
+        let (mut ends, mut emptied_examples) = (0_u64, Vec::new());
         for (target, positions) in &self.touched(work) {
             let Some(extent) = work.seen.targets.get(target) else { continue };
             let removed = positions.len() as u64;
@@ -236,7 +236,6 @@ impl<'a> Grants<'a> {
                 // One member who leaves empties a group of one.
                 if removed > 1 {
                     emptied += removed;
-                    emptied_of += 1;
                     let of: Vec<Moved> =
                         self.open.iter().filter(|m| m.target == *target).copied().collect();
                     emptied_examples.extend(names(&self.rows, &of).into_iter().take(2));
@@ -262,7 +261,7 @@ impl<'a> Grants<'a> {
         }
         emptied_examples.truncate(EXAMPLES_MAX);
         let proven = all_proven(&self.open);
-        let told = Told::new(self.label(), emptied, emptied_of).proven(proven);
+        let told = Told::new(self.label(), emptied, self.section.before).proven(proven);
         if emptied < SYSTEMATIC_MIN {
             return;
         }

@@ -176,8 +176,9 @@ impl Memory {
             if seen >= LOSS_SYNCS_MIN {
                 put(Statistic::LossDays, at_least(seen, rate, days), days, seen);
             }
-            let tail: f64 = self.window.iter().map(|loss| loss.tail).sum::<f64>() + step.tail;
-            put(Statistic::TailSum, tail, days, WINDOW as u64);
+            let tails = || self.window.iter().map(|loss| loss.tail).chain([step.tail]);
+            let ends = tails().filter(|tail| *tail > 0.0).count() as u64;
+            put(Statistic::TailSum, tails().sum(), ends, seen);
         }
         measures
     }

@@ -86,7 +86,7 @@ statistics! {
     Swapped VALUES_UNUSUAL Other "records with two attributes exchanged";
     Renamed VALUES_UNUSUAL Other "values under another attribute";
     Shifted VALUES_UNUSUAL Other "times moved by the same span";
-    Flipped VALUES_UNUSUAL Other "principals that changed to one and the same value";
+    Flipped VALUES_UNUSUAL Other "principals switched to one and the same state";
     WentBack VALUES_UNUSUAL Other "times that went back";
     Rewritten VALUES_UNUSUAL Mild "records with another value of one attribute";
     Rekeyed REKEYED_BY_VALUES Other "records with a new id and the same names";

@@ -209,4 +209,23 @@ mod tests {
         assert_eq!(switched("Enabled", ["true", "false"]), Some(10));
         assert_eq!(switched("title", ["Engineer", "Senior engineer"]), None);
     }
+
+    #[test]
+    fn a_leaver_and_a_joiner_with_one_manager_are_two_people() {
+        let row = |id: &str, mail: &str| Row {
+            record_type: "resource.user".to_owned().try_into().unwrap(),
+            values: [
+                (columns::ID, id),
+                ("mail", mail),
+                ("manager", "w-0042"),
+                ("last_name", "Okafor"),
+            ]
+            .map(|(name, value)| (name.to_owned(), Value::Text(value.to_owned())))
+            .into(),
+        };
+        let left = row("u1", "a.okafor@corp.example");
+        let same = |came: &Row| same_by_values(&[&left], &[came]);
+        assert_eq!(same(&row("u2", "b.okafor@corp.example")), []);
+        assert_eq!(same(&row("u2", "a.okafor@corp.example")), [(0, 0)]);
+    }
 }

@@ -12,6 +12,12 @@ use super::findings::{Findings, Noticed};
 use crate::detect::{Assessed, Memory, Prior, assess};
 use crate::words::count;
 
+/// Honest syncs that anybody looked at, in powers of ten: whatever is more unusual was not seen in so
+/// many, and more is not claimed.
+const SYNCS_KNOWN: u32 = 4;
+/// Powers of ten up to which a chance is told by its number.
+const CHANCE_TOLD: u32 = 9;
+
 pub(super) fn check(case: Case<'_>, findings: &mut Findings) {
     let shape = case.policy.shape;
     let Some(step) = case.candidate.step.as_ref().filter(|_| shape.is_on) else { return };
@@ -43,14 +49,20 @@ pub(super) fn check(case: Case<'_>, findings: &mut Findings) {
 fn described(assessed: &Assessed) -> String {
     let measure = &assessed.measure;
     let mut text = format!(
-        "{}: {} of {}, as one sync in {} has",
+        "{}: {} of {}, {}",
         measure.statistic.meaning(),
         count(measure.count),
         count(measure.of),
-        count(once_in(assessed.score)),
+        match once_in(assessed.score, SYNCS_KNOWN) {
+            Some(syncs) => format!("as one sync in {} has", count(syncs)),
+            None => format!("as not one sync in {} has", count(10_u64.pow(SYNCS_KNOWN))),
+        }
     );
     if measure.statistic.is_of_chance() {
-        text.push_str(&format!("; by chance once in {}", count(once_in(measure.value))));
+        text.push_str(&match once_in(measure.value, CHANCE_TOLD) {
+            Some(times) => format!("; by chance once in {}", count(times)),
+            None => format!("; by chance not once in {}", count(10_u64.pow(CHANCE_TOLD))),
+        });
     } else {
         let known = assessed.known.map_or(0, |known| measure.as_count(known));
         let elsewhere = measure.as_count(assessed.elsewhere);
@@ -70,9 +82,25 @@ fn described(assessed: &Assessed) -> String {
     text
 }
 
-/// Powers of ten as `once in`, with two digits.
-fn once_in(powers: f64) -> u64 {
-    let exact = 10_f64.powf(powers.clamp(0.0, 15.0));
+/// Powers of ten as `once in`, with two digits; none beyond what may be claimed.
+fn once_in(powers: f64, most: u32) -> Option<u64> {
+    if powers > f64::from(most) {
+        return None;
+    }
+    let exact = 10_f64.powf(powers.max(0.0));
     let digit = 10_f64.powf((exact.log10().floor() - 1.0).max(0.0));
-    ((exact / digit).round() * digit) as u64
+    Some(((exact / digit).round() * digit) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_is_claimed_than_is_known() {
+        assert_eq!(once_in(0.0, 4), Some(1));
+        assert_eq!(once_in(2.5, 4), Some(320));
+        assert_eq!(once_in(4.0, 4), Some(10_000));
+        assert_eq!(once_in(9.2, 4), None);
+    }
 }

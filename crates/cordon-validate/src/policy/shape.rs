@@ -80,7 +80,10 @@ impl<'de> Deserialize<'de> for Unusual {
 
 /// What a configuration says of it: `"off"`, `"on"`, or thresholds, which turn it on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged, expecting = "expected \"off\", \"on\" or { hold = 2.5, read_again = 1.6 }")]
+#[serde(
+    untagged,
+    expecting = "expected \"off\", \"on\" or { hold = 2.5, read_again = 1.6 }, each from 0.5 to 12"
+)]
 pub enum ShapePatch {
     /// Nothing but whether the detector looks.
     Switch(Switch),

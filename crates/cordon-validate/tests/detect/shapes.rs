@@ -17,6 +17,40 @@ fn three_leavers_pass_and_the_last_three_of_the_listing_are_held() {
 }
 
 #[test]
+fn the_newest_account_alone_is_no_lost_end() {
+    let source = Source::of(300, 6);
+    assert_eq!(of(&source, &source.without(&[299]), Statistic::Tail), None);
+    assert!(of(&source, &source.without(&[298, 299]), Statistic::Tail).is_some());
+}
+
+#[test]
+fn a_dozen_new_values_are_a_day_like_any_other_and_those_of_a_tenth_are_not() {
+    let source = Source::of(300, 6);
+    let rewritten = |count: u32| {
+        let mut after = source.clone();
+        for user in 0..count {
+            after.users.insert(user, format!("other-{user}"));
+        }
+        of(&source, &after, Statistic::Rewritten)
+    };
+    assert_eq!(rewritten(29), None);
+    assert!(rewritten(30).is_some());
+}
+
+#[test]
+fn how_many_syncs_lost_something_says_nothing_before_the_tenth() {
+    let (mut memory, mut before) = (Memory::default(), Source::of(300, 6));
+    for day in 0..12 {
+        let after = before.without(&[day * 7 + 3]);
+        let step = step(&before, &after, false, in_order);
+        let found = assess(&step, &memory, Prior::shipped());
+        let speaks = found.iter().any(|one| one.measure.statistic == Statistic::LossDays);
+        assert_eq!(speaks, day >= 9, "sync {}", day + 1);
+        (memory, before) = (memory.learn(&step, Learned::Accepted), after);
+    }
+}
+
+#[test]
 fn one_leaver_with_all_grants_is_one_cause() {
     let source = Source::of(300, 6);
     let left = source.without(&[60]);
