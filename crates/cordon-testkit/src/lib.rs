@@ -9,6 +9,7 @@ pub mod disk;
 pub mod host;
 pub mod jail;
 pub mod leak;
+pub mod peer;
 pub mod process;
 pub mod programs;
 pub mod receiver;

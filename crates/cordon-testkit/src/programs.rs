@@ -17,7 +17,7 @@ pub fn path(name: &str) -> PathBuf {
 }
 
 /// The folder of the profile: a test lies in its `deps`, a program in itself.
-fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     let program = std::env::current_exe().unwrap_or_else(|error| panic!("no own path: {error}"));
     let mut folder = program;
     folder.pop();

@@ -7,6 +7,7 @@ mod detect;
 mod fuzz;
 mod licences;
 mod package;
+mod peers;
 mod quickstart;
 mod run;
 mod test;
@@ -33,6 +34,8 @@ enum Task {
     Quickstart(quickstart::Args),
     /// Build everything and run all tests
     Test,
+    /// Install the servers and libraries that tests run against, as `test` does first
+    Peers,
     /// Run all checks, then all tests, and stop at the first failure
     Ci,
     /// Measure a sync from connector to committed snapshot, its diff and its judgement
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
     let done = Workspace::find().and_then(|workspace| match args.task {
         Task::Quickstart(args) => quickstart::run(&workspace, &args),
         Task::Test => test::run(&workspace),
+        Task::Peers => peers::install(&workspace),
         Task::Ci => ci::run(&workspace),
         Task::Bench(args) => bench::run(&workspace, &args),
         Task::Detect(args) => detect::run(&workspace, &args),

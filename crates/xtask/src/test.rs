@@ -1,8 +1,9 @@
 //! `cargo xtask test`: builds everything once, then runs all tests.
 //!
 //! End-to-end tests drive the programs that we ship, so those are built first, together with the
-//! tests: one build, one set of features.
+//! tests: one build, one set of features. So are the servers that connectors are tested on.
 
+use crate::peers;
 use crate::run::{self, say};
 use crate::workspace::Workspace;
 
@@ -10,6 +11,7 @@ use crate::workspace::Workspace;
 const WITH_DOC_TESTS: [&str; 2] = ["cordon-validate", "cordon-sdk"];
 
 pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<()> {
+    peers::install(workspace)?;
     build(workspace)?;
     let mut doc = workspace.cargo(&["test", "--doc", "--quiet", "--locked"]);
     doc.args(WITH_DOC_TESTS.iter().flat_map(|package| ["--package", package]));
