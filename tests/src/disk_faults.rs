@@ -5,12 +5,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use cordon_testkit::disk::{Call, Deed, Harm};
+use cordon_testkit::disk::{Call, Deed, Harm, Mark};
 use cordon_testkit::{Answer, Host, capability, wait_until};
 
 use crate::sweep::{
     Believed, DEEDS, chosen, continued, delivered_or_dead, for_each, is_at_second, is_sound,
-    is_swept, is_whole, prepared, sync_watched,
+    is_swept, is_whole, prepared,
 };
 use crate::world::run_of;
 
@@ -135,22 +135,26 @@ fn a_full_disk_fails_syncs_until_there_is_room_and_the_last_known_good_stays_ser
 #[test]
 fn a_transaction_that_the_disk_refused_does_not_come_true_at_a_crash() {
     let (start, believed) = prepared();
+    // The sync of the ledger's log by which the snapshot becomes the last known good.
+    let from = [
+        Mark { deed: Deed::Rename, path: "/snapshots/".to_owned() },
+        Mark { deed: Deed::Sync, path: "cordon.db-wal".to_owned() },
+    ];
+    let refused = (1, Harm::Fail(EIO));
     let mut host = continued(&start);
     host.start();
-    let Some(watch) = sync_watched(&mut host, &[]) else { return capability::skipped("ptrace") };
+    let Some(watch) = host.watch_from(&from, DEEDS, &[refused]) else {
+        return capability::skipped("ptrace");
+    };
+    assert_ne!(host.sync("src").code, 0);
     let calls = watch.end();
-    // The sync of the ledger's log by which the snapshot becomes the last known good.
-    let renamed = calls.iter().rfind(|call| call.deed == Deed::Rename).unwrap().number;
-    let log = calls.iter().find(|call| {
-        call.number > renamed && call.deed == Deed::Sync && call.path.ends_with("-wal")
-    });
-    let refused = log.unwrap().number;
-    let numbers: Vec<u64> = (refused + 1..refused + 14).collect();
+    assert!(calls.iter().any(|call| call.hit), "{calls:?}");
+    let last = calls.iter().map(|call| call.number).max().unwrap();
+    let numbers: Vec<u64> = (2..=last.min(14)).collect();
     for_each(&numbers, |number| {
         let mut host = continued(&start);
         host.start();
-        let harms = [(refused, Harm::Fail(EIO)), (number, Harm::Kill)];
-        let watch = host.watch(DEEDS, &harms).unwrap();
+        let watch = host.watch_from(&from, DEEDS, &[refused, (number, Harm::Kill)]).unwrap();
         host.sync("src");
         let is_dead = !host.runs();
         if is_dead {
@@ -158,8 +162,7 @@ fn a_transaction_that_the_disk_refused_does_not_come_true_at_a_crash() {
         } else {
             host.kill();
         }
-        let after =
-            format!("an error at call {refused} and death at {number}: {:?}", watch.end().last());
+        let after = format!("an error and death {number} calls on: {:?}", watch.end().last());
         if let Err(ended) = host.try_start() {
             panic!("after {after} it does not start: {}", ended.log);
         }

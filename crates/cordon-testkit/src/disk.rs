@@ -68,6 +68,15 @@ pub enum Harm {
     FailOn(i32),
 }
 
+/// Calls by which it is told how far the service has come, however many calls that took.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// What the call does.
+    pub deed: Deed,
+    /// What its file's path holds.
+    pub path: String,
+}
+
 /// What `disk-faults` is to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
@@ -77,6 +86,9 @@ pub struct Order {
     pub paths: Vec<String>,
     /// Only these count.
     pub deeds: Vec<Deed>,
+    /// Calls that must have been made, one after the other, before any counts. The last is the first
+    /// that does.
+    pub from: Vec<Mark>,
     /// What happens at which call that counts.
     pub harms: Vec<(u64, Harm)>,
 }
@@ -100,7 +112,21 @@ impl Host {
     /// When attaching takes too long.
     #[track_caller]
     pub fn watch(&self, deeds: &[Deed], harms: &[(u64, Harm)]) -> Option<Watch> {
-        self.watch_process(self.pid(), deeds, harms)
+        self.watch_process(self.pid(), deeds, &[], harms)
+    }
+
+    /// The same, counted from a call on: how many come before it differs from run to run.
+    ///
+    /// # Panics
+    /// When attaching takes too long.
+    #[track_caller]
+    pub fn watch_from(
+        &self,
+        from: &[Mark],
+        deeds: &[Deed],
+        harms: &[(u64, Harm)],
+    ) -> Option<Watch> {
+        self.watch_process(self.pid(), deeds, from, harms)
     }
 
     #[track_caller]
@@ -108,13 +134,14 @@ impl Host {
         &self,
         pid: u32,
         deeds: &[Deed],
+        from: &[Mark],
         harms: &[(u64, Harm)],
     ) -> Option<Watch> {
         let folder = self.folder().canonicalize().unwrap_or_else(|error| panic!("{error}"));
         let paths = ["state/store", "state/cordon.db", "out.ndjson"];
         let paths = paths.map(|path| folder.join(path).display().to_string());
-        let (deeds, harms) = (deeds.to_vec(), harms.to_vec());
-        let order = Order { pid, paths: paths.to_vec(), deeds, harms };
+        let (deeds, from, harms) = (deeds.to_vec(), from.to_vec(), harms.to_vec());
+        let order = Order { pid, paths: paths.to_vec(), deeds, from, harms };
         let order = serde_json::to_string(&order).unwrap_or_else(|error| panic!("{error}"));
         Tracer::attach(Command::new(programs::path("disk-faults")).arg(order)).map(Watch)
     }

@@ -137,7 +137,7 @@ impl Host {
         wait_for("the service stands still", READY_DEADLINE, || {
             process::is_stopped(pid).then_some(())
         });
-        let watch = self.watch_process(pid, deeds, harms);
+        let watch = self.watch_process(pid, deeds, &[], harms);
         process::signal(pid, Signal::SIGCONT);
         (watch, self.answers(child, &log))
     }

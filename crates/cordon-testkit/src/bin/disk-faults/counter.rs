@@ -10,18 +10,42 @@ use nix::unistd::Pid;
 
 use crate::call::seen;
 
+/// How far the service has come.
+#[derive(Default)]
+struct SoFar {
+    marks: usize,
+    counted: u64,
+}
+
+impl SoFar {
+    /// The number of a call; 0 when it does not count.
+    fn number(&mut self, order: &Order, deed: Deed, path: &str) -> u64 {
+        if let Some(mark) = order.from.get(self.marks)
+            && mark.deed == deed
+            && path.contains(&mark.path)
+        {
+            self.marks += 1;
+        }
+        if self.marks < order.from.len() || deed == Deed::Close || !order.deeds.contains(&deed) {
+            return 0;
+        }
+        self.counted += 1;
+        self.counted
+    }
+}
+
 /// Watches the process until it ends.
 pub(crate) fn run(order: &Order) -> io::Result<()> {
     let process = Pid::from_raw(order.pid.try_into().map_err(io::Error::other)?);
-    let mut counted = 0;
-    let mut begins = |_: Pid, regs: &user_regs_struct| begins(order, process, &mut counted, regs);
+    let mut so_far = SoFar::default();
+    let mut begins = |_: Pid, regs: &user_regs_struct| begins(order, process, &mut so_far, regs);
     trace::watch(order.pid, Follow::Threads, || say("ready"), &mut begins)
 }
 
 fn begins(
     order: &Order,
     process: Pid,
-    counted: &mut u64,
+    so_far: &mut SoFar,
     regs: &user_regs_struct,
 ) -> io::Result<Verdict> {
     let Some(seen) = seen(process, regs) else { return Ok(Verdict::Go) };
@@ -29,9 +53,7 @@ fn begins(
     if !order.paths.iter().any(|below| path.starts_with(below.as_str())) {
         return Ok(Verdict::Go);
     }
-    let counts = seen.deed != Deed::Close && order.deeds.contains(&seen.deed);
-    *counted += u64::from(counts);
-    let number = if counts { *counted } else { 0 };
+    let number = so_far.number(order, seen.deed, &path);
     let due = |(at, harm): &(u64, Harm)| match harm {
         Harm::FailOn(_) => number >= *at,
         Harm::Kill | Harm::Stop | Harm::Fail(_) => number == *at,
