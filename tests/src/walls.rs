@@ -2,8 +2,9 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 
-use cordon_testkit::{Connector, Host, Scenario};
+use cordon_testkit::{Connector, Host, Scenario, programs};
 use serde_json::{Value, json};
 
 use crate::world::{newest_run, run_of};
@@ -167,6 +168,35 @@ fn a_connector_reaches_the_listed_place_and_no_other_and_it_is_told() {
     let detail = host.cordon(&["describe", "src"]).done().items().remove(0);
     let flow = &detail["flows"][0];
     assert_eq!((&flow["destination"], &flow["connections"]), (&json!(listed), &json!(1)), "{flow}");
+}
+
+/// Where a host lets a connector see its files, run as the service's own user and come to the socket.
+#[test]
+fn a_connector_that_asks_on_the_control_socket_is_refused_and_it_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let asks = folder.path().join("asks");
+    let connector = Connector::at(&asks).set("isolation", json!({ "user": "same" }));
+    let mut host =
+        Host::setup().set("daemon", "profile", "dev").connector("src", connector).stopped();
+    let (cordon, faulty) = (programs::path("cordon"), programs::path("connector-faulty"));
+    // By itself, and by a child that lost its parent.
+    let script = format!(
+        "#!/bin/sh\nask() {{ {} --socket {} pause src --reason mine >&2; }}\n\
+         ask\n(ask & wait) &\nwait\nexec {} \"$@\"\n",
+        cordon.display(),
+        host.socket().display(),
+        faulty.display(),
+    );
+    std::fs::write(&asks, script).unwrap();
+    std::fs::set_permissions(&asks, std::fs::Permissions::from_mode(0o755)).unwrap();
+    host.start();
+    host.sync("src");
+    let told = host.cordon(&["logs", "src", "-n", "50"]).done().stdout;
+    let refusals = told.matches("a connector may not use the control socket").count();
+    assert_eq!(refusals, 2, "{told}\n{}", host.log());
+    assert!(host.log().contains("a connector asked on the control socket"), "{}", host.log());
+    let events = host.cordon(&["events", "src"]).done().items();
+    assert!(events.iter().all(|event| event["kind"] != "connector.paused"), "{events:?}");
 }
 
 #[test]
