@@ -138,6 +138,8 @@ pub(crate) struct Outcome {
     pub(crate) records: u64,
     /// That it got more time than configured, and why.
     pub(crate) extended: Option<String>,
+    /// How long its reading was held back for the syncs beside it.
+    pub(crate) gave_way: Duration,
 }
 
 /// What the staging thread is told.
@@ -191,6 +193,7 @@ impl Session {
         let mut progress = Progress { phase: "reading".into(), ..Progress::default() };
         let mut last_shown = Instant::now();
         let (seat, begun) = (self.crowd.enter(), Instant::now());
+        let mut gave_way = Duration::ZERO;
         loop {
             let message = match stream.message().await {
                 Ok(Some(message)) => message,
@@ -202,6 +205,7 @@ impl Session {
             let wait = pace.take(begun.elapsed(), step.records());
             if !wait.is_zero() && !seat.is_alone() {
                 tokio::time::sleep(wait).await;
+                gave_way += wait;
             }
             let order = match step {
                 Step::BeginScope { scope, name } => Work::BeginScope { scope, name },
@@ -220,7 +224,10 @@ impl Session {
                 }
                 Step::Nothing => continue,
                 Step::End(reports) => {
-                    return self.finish(work, staged, reports, progress, counted).await;
+                    counted.wait_for_us(true);
+                    let staged = self.finish(work, staged, reports, &progress).await?;
+                    let (records, extended) = (progress.records, counted.extended());
+                    return Ok(Outcome { staged, records, extended, gave_way });
                 }
             };
             // Waiting for the staging thread is not the connector's silence; a flood of batches
@@ -242,19 +249,16 @@ impl Session {
         work: mpsc::Sender<Work>,
         mut staged: oneshot::Receiver<Result<Staged, StageError>>,
         reports: Vec<ScopeReport>,
-        mut progress: Progress,
-        counted: &Counted,
-    ) -> Result<Outcome, SessionError> {
-        counted.wait_for_us(true);
+        progress: &Progress,
+    ) -> Result<Staged, SessionError> {
         (self.faults)("session.stream-ended");
-        let records = progress.records;
-        progress.phase = "staging".into();
+        let progress = Progress { phase: "staging".into(), ..progress.clone() };
         self.progress.send_replace(Some((self.sync, progress)));
         if work.send(Work::Finish(reports)).await.is_err() {
             return Err(stage_failure((&mut staged).await));
         }
         match staged.await {
-            Ok(Ok(staged)) => Ok(Outcome { staged, records, extended: counted.extended() }),
+            Ok(Ok(staged)) => Ok(staged),
             failed => Err(stage_failure(failed)),
         }
     }

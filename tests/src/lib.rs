@@ -37,6 +37,8 @@ mod logs;
 #[cfg(test)]
 mod orders;
 #[cfg(test)]
+mod pacing;
+#[cfg(test)]
 mod partial;
 #[cfg(test)]
 mod policy;

@@ -51,6 +51,7 @@ pub(super) fn run(row: &RunRow) -> v1::Run {
         decision_reason: String::new(),
         commit_us: timing("store_commit") + timing("publish"),
         reason: reason(row).map(Reason::as_str).unwrap_or_default().into(),
+        gave_way_us: timing("gave_way"),
     }
 }
 

@@ -31,6 +31,7 @@ impl Gate<'_> {
         note(&mut measured, "diff", timings.diff);
         note(&mut measured, "references", timings.references);
         note(&mut measured, "store_commit", timings.commit);
+        note(&mut measured, "gave_way", outcome.gave_way);
         let candidate = outcome.staged.candidate;
         let content_digest = outcome.staged.content_digest;
         let (digest, against) = (candidate.digest.clone(), candidate.against);

@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_run_as_json_has_every_field() {
-        insta::assert_snapshot!(sample::json(&sample::run(417, "committed")), @r#"{"connector":"ldap-corp","sync":417,"outcome":"committed","started_at":"2026-03-02T06:56:00Z","ended_at":"2026-03-02T06:59:12Z","trigger":"schedule","records":11197,"changes":{"added":12,"removed":7019,"modified":40},"findings":[],"digest":"91fe04c2aabbccdd00112233445566778899aabbccddeeff0011223344556677","error":"","supervisor_ms":192000,"judge_us":812,"diff_us":90300,"connector_peak_bytes":123731968,"spawn_us":4100,"decided_by":"","decision_reason":"","commit_us":11000,"reason":""}"#);
+        insta::assert_snapshot!(sample::json(&sample::run(417, "committed")), @r#"{"connector":"ldap-corp","sync":417,"outcome":"committed","started_at":"2026-03-02T06:56:00Z","ended_at":"2026-03-02T06:59:12Z","trigger":"schedule","records":11197,"changes":{"added":12,"removed":7019,"modified":40},"findings":[],"digest":"91fe04c2aabbccdd00112233445566778899aabbccddeeff0011223344556677","error":"","supervisor_ms":192000,"judge_us":812,"diff_us":90300,"connector_peak_bytes":123731968,"spawn_us":4100,"decided_by":"","decision_reason":"","commit_us":11000,"reason":"","gave_way_us":0}"#);
     }
 
     #[test]

@@ -157,6 +157,7 @@ view!(Run {
     decision_reason,
     commit_us,
     reason,
+    gave_way_us,
 });
 view!(LogLine { time: moment, connector, pid, line });
 view!(DiffHeader {
