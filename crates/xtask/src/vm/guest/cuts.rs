@@ -60,6 +60,7 @@ fn prepare() -> anyhow::Result<()> {
     sh(&format!("mkdir -p {DATA} && mount -t ext4 /dev/nvme3n1 {DATA}"))?;
     say("MOUNTED");
     sh(&format!("dpkg -x {PAYLOAD}/cordon.deb /"))?;
+    // Forty workers get one new title in every round, which is unusual, and meant here.
     put(
         CONFIG,
         &format!(
@@ -67,7 +68,7 @@ fn prepare() -> anyhow::Result<()> {
              [connector.hr]\nuse = \"csv\"\nisolation = {{ user = \"same\" }}\nidle_timeout = \"2h\"\n\
              limits = {{ start_timeout = \"10m\", call_timeout = \"10m\" }}\n\
              [connector.hr.config]\npath = \"{SOURCE}\"\nkey = \"key\"\n\
-             [connector.hr.guard]\nremoved_24h_percent = 10000\n\
+             [connector.hr.guard]\nremoved_24h_percent = 10000\nshape = \"off\"\n\
              [sink.changes]\ntype = \"file\"\npath = \"{CHANGES}\"\n"
         ),
     )
