@@ -66,7 +66,16 @@ impl Build {
             return test::build(workspace);
         }
         let mut build = workspace.cargo(&["build", "--release", "--locked"]);
-        run::run(build.args(packages.iter().flat_map(|package| ["--package", package])))
+        run::run(build.args(packages.iter().flat_map(|package| ["--package", package])))?;
+        // It attacks from inside a view in which no library need be. A host without a static libc
+        // gets the program as all others are built.
+        let args = ["rustc", "--release", "--locked", "--package", "cordon-hostile", "--bin"];
+        let mut hostile = workspace.cargo(&args);
+        hostile.args(["cordon-hostile", "--", "-C", "target-feature=+crt-static"]);
+        if let Err(error) = run::run(&mut hostile) {
+            warn(&format!("cordon-hostile is not static: {error:#}"));
+        }
+        Ok(())
     }
 }
 
