@@ -10,7 +10,7 @@ use super::step::{Measure, Step};
 pub const HOLD: f64 = 2.5;
 /// From this score on a second reading is wanted. Nobody is woken for it, so it may be asked for more
 /// often than a person.
-pub const READ_AGAIN: f64 = 1.6;
+pub const READ_AGAIN: f64 = 1.2;
 /// How many syncs of its own a connector must have had for them to weigh as much as the prior.
 const PRIOR_WEIGHT: f64 = 300.0;
 /// How fast a value beyond all that was ever seen becomes less probable: with its square, as counts

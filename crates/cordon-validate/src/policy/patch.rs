@@ -78,7 +78,7 @@ pub struct PolicyPatch {
     /// `reread = { after = "2m", times = 1 }`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reread: Option<RereadPatch>,
-    /// `shape = "off"`, or `shape = { hold = 2.5, read_again = 1.6 }`.
+    /// `shape = "off"`, or `shape = { hold = 2.5, read_again = 1.2 }`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shape: Option<ShapePatch>,
     /// `protected_where = [{ of = "user", where = { break_glass = true } }]`. Added, as `protected`.

@@ -82,7 +82,7 @@ impl<'de> Deserialize<'de> for Unusual {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(
     untagged,
-    expecting = "expected \"off\", \"on\" or { hold = 2.5, read_again = 1.6 }, each from 0.5 to 12"
+    expecting = "expected \"off\", \"on\" or { hold = 2.5, read_again = 1.2 }, each from 0.5 to 12"
 )]
 pub enum ShapePatch {
     /// Nothing but whether the detector looks.

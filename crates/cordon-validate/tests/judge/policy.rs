@@ -37,7 +37,7 @@ fn safe_defaults_hold_without_configuration() {
     missing records: on suspicion up to 2,000 looked up, 100 a second, samples at 95 % confidence, within 1m
     removals confirmed: wait for a person, who is told so
     suspicious syncs: read once more after 2m
-    shape of a step: read again when as rare as one sync in 40, quarantine as one sync in 316
+    shape of a step: read again when as rare as one sync in 16, quarantine as one sync in 316
     required: none
     protected: none
     ");
