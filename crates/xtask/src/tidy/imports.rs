@@ -11,7 +11,7 @@ use crate::workspace::{Dependency, Package};
 
 /// Each package and who may import it. `*` is everyone, `connectors` all of them, `dev:*` everyone's
 /// tests.
-const IMPORTERS: [(&str, &[&str]); 11] = [
+const IMPORTERS: [(&str, &[&str]); 12] = [
     ("cordon-model", &["*"]),
     ("cordon-wire", &["cordon-sdk", "cordond", "cordon-cli", "cordon-testkit", "cordon-fuzz"]),
     ("cordon-validate", &["cordond", "cordon-store", "cordon-feeds"]),
@@ -19,7 +19,8 @@ const IMPORTERS: [(&str, &[&str]); 11] = [
     ("cordon-ledger", &["cordond"]),
     ("cordon-sandbox", &["cordond"]),
     ("cordon-sinks", &["cordond"]),
-    ("cordon-sdk", &["connectors", "cordon-hostile", "cordon-testkit"]),
+    ("cordon-sdk", &["connectors", "cordon-hostile", "cordon-testkit", "cordon-tls"]),
+    ("cordon-tls", &["connectors"]),
     ("cordon-testkit", &["dev:*"]),
     // Programs are started, never linked.
     ("cordond", &[]),
