@@ -4,6 +4,7 @@
 //! Only tests depend on this crate. It drives what ships from outside and knows nothing of its
 //! insides. A fixture that cannot do its work panics and says why: the test has failed.
 
+pub mod between;
 pub mod capability;
 pub mod disk;
 pub mod host;
@@ -14,6 +15,7 @@ pub mod process;
 pub mod programs;
 pub mod receiver;
 pub mod scenario;
+pub mod scim;
 #[cfg(target_arch = "x86_64")]
 pub mod trace;
 mod wait;

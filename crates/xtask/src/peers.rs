@@ -17,7 +17,7 @@ const DEBIAN: [(&str, &str); 2] = [("postgresql", "postgres"), ("slapd", "slapd"
 
 /// Packages of Python, and a module of each.
 const PYTHON: [(&str, &str); 2] =
-    [("grpcio-tools", "grpc_tools"), ("scim2-server", "scim2_server")];
+    [("grpcio-tools", "grpc_tools"), ("scim2-server[cursor]", "scim2_server.cursor")];
 
 /// Folders beside those of PATH that hold servers.
 const SERVER_FOLDERS: [&str; 2] = ["/usr/sbin", "/sbin"];
