@@ -47,6 +47,8 @@ mod reread;
 #[cfg(test)]
 mod rules;
 #[cfg(test)]
+mod scim;
+#[cfg(test)]
 mod secrets;
 #[cfg(test)]
 mod service;

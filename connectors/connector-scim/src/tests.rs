@@ -2,6 +2,7 @@
 
 mod faults;
 mod moving;
+mod transport;
 mod truth;
 
 use std::time::Duration;

@@ -46,6 +46,8 @@ pub enum Turn {
     Wait(Duration),
     /// The real server's JSON, changed.
     Edit(Box<dyn FnOnce(&mut Value) + Send>),
+    /// The real server, asked for that path instead.
+    Rewrite(String),
     /// The first half of the real server's answer.
     Cut,
     /// The real server, with one header more.
@@ -154,6 +156,10 @@ fn serve(stream: &TcpStream, shared: &Shared) -> io::Result<()> {
                 std::thread::sleep(PAUSE);
             }
             write_answer(stream, &forward()?, 1)
+        }
+        Turn::Rewrite(path) => {
+            let answer = exchange(&shared.upstream, &Asked { path, ..asked.clone() })?;
+            write_answer(stream, &answer, 1)
         }
         Turn::Edit(edit) => {
             let mut answer = forward()?;

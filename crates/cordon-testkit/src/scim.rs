@@ -214,7 +214,7 @@ pub fn user(number: usize, boss: Option<&Value>) -> Value {
         ],
         ENTERPRISE: {
             "employeeNumber": format!("{number:06}"),
-            "department": format!("department {}", number % 20),
+            "department": format!("department {}", number % 8),
             "costCenter": format!("cost {}", number % 7),
         },
     });

@@ -16,13 +16,14 @@ use crate::test;
 use crate::workspace::Workspace;
 
 /// The packages whose programs are shipped.
-const PACKAGES: [&str; 6] = [
+const PACKAGES: [&str; 7] = [
     "cordond",
     "cordon-cli",
     "cordon-sandbox",
     "cordon-hostile",
     "connector-csv",
     "connector-linux",
+    "connector-scim",
 ];
 
 /// Shells, and the file that holds each one's completion.
