@@ -5,6 +5,8 @@
 //! attributes that are mapped exist. Asked again with the tag of the answer, where it has one.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use cordon_sdk::Error;
 use serde_json::Value;
@@ -23,11 +25,17 @@ const DOCUMENTS: [&str; 3] = ["ServiceProviderConfig", "ResourceTypes", "Schemas
 /// What the service said last, with the tags of its answers.
 #[derive(Debug, Default)]
 pub(crate) struct Discovery {
-    known: Mutex<BTreeMap<&'static str, (String, Value)>>,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    documents: BTreeMap<&'static str, (String, Value)>,
+    last: Option<(Instant, Arc<Service>)>,
 }
 
 /// What the service says of itself.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Service {
     configuration: Option<Value>,
     /// By name.
@@ -57,29 +65,34 @@ pub(crate) enum MembersShown {
 }
 
 impl Discovery {
-    /// Asks the service what it is.
+    /// Asks the service what it is; where it was asked lately enough, takes what it said then.
     pub(crate) async fn ask(
         &self,
         client: &Client,
         patience: Patience<'_>,
-    ) -> Result<Service, Error> {
+        age_max: Duration,
+    ) -> Result<Arc<Service>, Error> {
         let mut known = self.known.lock().await;
+        if let Some((_, last)) = known.last.as_ref().filter(|(asked, _)| asked.elapsed() < age_max)
+        {
+            return Ok(Arc::clone(last));
+        }
         let mut service = Service::default();
         for document in DOCUMENTS {
-            let etag = known.get(document).map(|(etag, _)| etag.clone());
+            let etag = known.documents.get(document).map(|(etag, _)| etag.clone());
             let answer = client.get(&client.url(&[document]), etag.as_deref(), patience).await;
             match answer {
                 Ok(None) => {
-                    if let Some((_, value)) = known.get(document) {
+                    if let Some((_, value)) = known.documents.get(document) {
                         service.learn(document, value.clone());
                     }
                 }
                 Ok(Some(answer)) => match read(&answer.body) {
                     Ok(value) => {
                         if let Some(etag) = answer.etag {
-                            known.insert(document, (etag, value.clone()));
+                            known.documents.insert(document, (etag, value.clone()));
                         } else {
-                            known.remove(document);
+                            known.documents.remove(document);
                         }
                         service.learn(document, value);
                     }
@@ -91,6 +104,8 @@ impl Discovery {
                 Err(error) => service.notes.push(format!("{document} {error}")),
             }
         }
+        let service = Arc::new(service);
+        known.last = Some((Instant::now(), Arc::clone(&service)));
         Ok(service)
     }
 }

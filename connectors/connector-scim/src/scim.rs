@@ -4,7 +4,8 @@
 //! each further resource type by its name, `groups`; and what is derived from them, as whole as they
 //! are: `memberships` from groups, `roles` from users.
 
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use cordon_sdk::{
     App, Attribute, Connector, Description, Entitlement, Error, Grant, Group, Presence, RecordKey,
@@ -24,6 +25,9 @@ use crate::report::{GroupsReport, UsersReport};
 
 /// What is asked for of groups where members are shown on request alone.
 const GROUP_ATTRIBUTES: &str = "displayName,externalId,members,meta";
+
+/// How long lookups go by what the service said of itself last.
+const LOOKUPS_TRUST: Duration = Duration::from_secs(300);
 
 /// Reports a service that speaks SCIM.
 pub(crate) struct Scim {
@@ -68,7 +72,7 @@ impl Connector for Scim {
     }
 
     async fn check(&self) -> Result<Vec<String>, Error> {
-        let service = self.service(Patience::Question).await?;
+        let service = self.service(Patience::Question, Duration::ZERO).await?;
         let mut notes = vec![self.paging_note(&service)];
         notes.extend(service.notes.iter().cloned());
         let mut denied = None;
@@ -100,7 +104,7 @@ impl Connector for Scim {
 
     async fn sync(&self, sync: &mut Sync) -> Result<(), Error> {
         let (begun, before) = (Instant::now(), self.client.waited());
-        let service = self.service(Patience::Sync(sync)).await?;
+        let service = self.service(Patience::Sync(sync), Duration::ZERO).await?;
         let types = self.user_types(&service);
         let mut users = UsersReport::open(sync, self).await?;
         let mut collections = Vec::with_capacity(types.len());
@@ -143,15 +147,19 @@ impl Connector for Scim {
     }
 
     async fn lookup(&self, keys: &[RecordKey]) -> Result<Vec<Presence>, Error> {
-        let service = self.service(Patience::Question).await?;
+        let service = self.service(Patience::Question, LOOKUPS_TRUST).await?;
         Questions::new(self, &service).answer(keys).await
     }
 }
 
 impl Scim {
     /// What the service says of itself, held against the configuration.
-    async fn service(&self, patience: Patience<'_>) -> Result<Service, Error> {
-        let service = self.discovery.ask(&self.client, patience).await?;
+    async fn service(
+        &self,
+        patience: Patience<'_>,
+        age_max: Duration,
+    ) -> Result<Arc<Service>, Error> {
+        let service = self.discovery.ask(&self.client, patience, age_max).await?;
         for (name, path) in &self.config.attributes {
             let path = Path::parse(path)
                 .map_err(|error| Error::bug("a checked path is none").caused_by(error))?;
