@@ -26,7 +26,7 @@ struct Deeds {
 }
 
 impl Deeds {
-    fn ask(&self, method: &str, path: &str, body: Option<Json>) {
+    fn ask(&self, method: &str, path: &str, body: Option<Json>) -> Json {
         let asked = Asked {
             method: method.to_owned(),
             path: path.to_owned(),
@@ -38,14 +38,27 @@ impl Deeds {
         };
         let told = exchange(&self.address, &asked).unwrap();
         assert!((200..300).contains(&told.status), "{}", told.status);
+        serde_json::from_slice(&told.body).unwrap_or_default()
     }
 
     fn delete(&self, id: &str) {
         self.ask("DELETE", &format!("/v2/Users/{id}"), None);
     }
 
-    fn add(&self, number: usize) {
-        self.ask("POST", "/v2/Users", Some(user(number, None)));
+    fn add(&self, number: usize) -> String {
+        let user = self.ask("POST", "/v2/Users", Some(user(number, None)));
+        user["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Adds a user whom the server lists behind that one.
+    fn add_behind(&self, id: &str) {
+        for number in 950.. {
+            let added = self.add(number);
+            if added.as_str() > id {
+                return;
+            }
+            self.delete(&added);
+        }
     }
 }
 
@@ -82,11 +95,11 @@ async fn a_user_who_goes_from_the_front_hides_nobody() {
 async fn one_who_goes_and_one_who_comes_leave_the_total_alone_and_are_noticed() {
     let Some(world) = World::start() else { return };
     let ids = sorted(&world);
-    let first = ids[0].clone();
+    let (first, far) = (ids[0].clone(), ids[80].clone());
     between_pages(&world, move |deeds, page| {
         if page == 3 {
             deeds.delete(&first);
-            deeds.add(950);
+            deeds.add_behind(&far);
         }
     });
     let collected = world.sync(json!({})).await;
