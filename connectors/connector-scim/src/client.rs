@@ -8,14 +8,14 @@ mod answer;
 mod patience;
 mod token;
 
-use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, IF_NONE_MATCH};
-use reqwest::{Certificate, Method, Url, redirect};
+use reqwest::{Method, Url, redirect};
 
 use cordon_sdk::Error;
+use cordon_tls::{Tls, Trust};
 
 pub(crate) use answer::{Answer, AskError, shown};
 pub(crate) use patience::Patience;
@@ -28,9 +28,6 @@ use token::Token;
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// A service that cannot be connected to within this is down.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Where hosts keep the certificates that they trust.
-const HOST_CERTIFICATES: [&str; 3] =
-    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
 
 /// Speaks to one service.
 #[derive(Debug)]
@@ -38,6 +35,7 @@ pub(crate) struct Client {
     http: reqwest::Client,
     base: Url,
     token: Token,
+    token_http: reqwest::Client,
     retries: u32,
     wait_max: Duration,
     waited: AtomicU64,
@@ -47,24 +45,19 @@ pub(crate) struct Client {
 impl Client {
     /// Makes a client. Asks nothing yet.
     pub(crate) fn open(config: &Config, checked: &Checked) -> Result<Self, Error> {
-        install_crypto();
-        let mut builder = reqwest::Client::builder()
-            .user_agent(concat!("cordon-connector-scim/", env!("CARGO_PKG_VERSION")))
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .connect_timeout(CONNECT_TIMEOUT.min(checked.timeout))
-            .timeout(checked.timeout);
-        let token_is_remote =
-            config.oauth.as_ref().is_some_and(|oauth| oauth.token_url.starts_with("https:"));
-        if checked.base_url.scheme() == "https" || token_is_remote {
-            builder = builder.tls_certs_only(certificates(config.ca_file.as_deref())?);
-        }
-        let http = builder.build().map_err(|error| {
-            Error::bad_config("ca_file", "its certificates cannot be used").caused_by(error)
-        })?;
+        let tls = &config.tls;
+        let token = Token::new(config)?;
+        let token_http = match token.url() {
+            // A pin and a certificate of ours are for one server.
+            Some(url) if url.origin() != checked.base_url.origin() => {
+                http(url, &Tls { ca: tls.ca.clone(), ..Tls::default() }, checked.timeout)?
+            }
+            _ => http(&checked.base_url, tls, checked.timeout)?,
+        };
         Ok(Self {
-            token: Token::new(config)?,
-            http,
+            http: http(&checked.base_url, tls, checked.timeout)?,
+            token,
+            token_http,
             base: checked.base_url.clone(),
             retries: config.retries,
             wait_max: checked.wait_max,
@@ -128,7 +121,7 @@ impl Client {
             .http
             .request(Method::GET, url.clone())
             .header(ACCEPT, "application/scim+json, application/json;q=0.9");
-        if let Some(authorization) = self.token.header(&self.http).await? {
+        if let Some(authorization) = self.token.header(&self.token_http).await? {
             request = request.header(AUTHORIZATION, authorization);
         }
         if let Some(etag) = etag {
@@ -139,31 +132,17 @@ impl Client {
     }
 }
 
-/// The certificates of a file, else those of the host: always the same, whatever the environment.
-fn certificates(file: Option<&str>) -> Result<Vec<Certificate>, Error> {
-    let read = match file {
-        Some(file) => std::fs::read(file).map_err(|error| {
-            Error::bad_config("ca_file", format!("{file} cannot be read")).caused_by(error)
-        })?,
-        None => {
-            HOST_CERTIFICATES.iter().find_map(|file| std::fs::read(file).ok()).ok_or_else(|| {
-                let message = "this host has no list of trusted certificates; name one";
-                Error::bad_config("ca_file", message)
-            })?
-        }
-    };
-    let certificates = Certificate::from_pem_bundle(&read)
-        .map_err(|error| Error::bad_config("ca_file", "it is not PEM").caused_by(error))?;
-    if certificates.is_empty() {
-        return Err(Error::bad_config("ca_file", "it holds no certificate"));
-    }
-    Ok(certificates)
-}
-
-/// TLS by ring, for the process. Another part of it may have chosen before; that choice then holds.
-fn install_crypto() {
-    static INSTALL: Once = Once::new();
-    INSTALL.call_once(|| {
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    });
+/// What speaks to a server: no proxy, no redirect, no certificate but those that are configured,
+/// whatever the environment says.
+fn http(url: &Url, tls: &Tls, timeout: Duration) -> Result<reqwest::Client, Error> {
+    // The library wants a configuration of TLS also where none is spoken.
+    let trust = if url.scheme() == "https" { tls.trust()? } else { Trust::in_nobody()? };
+    let builder = reqwest::Client::builder()
+        .user_agent(concat!("cordon-connector-scim/", env!("CARGO_PKG_VERSION")))
+        .redirect(redirect::Policy::none())
+        .no_proxy()
+        .connect_timeout(CONNECT_TIMEOUT.min(timeout))
+        .timeout(timeout)
+        .tls_backend_preconfigured(trust.config());
+    builder.build().map_err(|error| Error::bug("no HTTP client can be made").caused_by(error))
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cordon_sdk::{AccountType, Error};
+use cordon_tls::Tls;
 use glob::Pattern;
 use jiff::SignedDuration;
 use reqwest::Url;
@@ -30,9 +31,9 @@ pub(crate) struct Config {
     /// Where a token is asked for, instead of one that is written here.
     #[serde(default)]
     pub(crate) oauth: Option<Oauth>,
-    /// The certificates that are trusted, in PEM; without it those of the host.
+    /// How the service proves who it is.
     #[serde(default)]
-    pub(crate) ca_file: Option<String>,
+    pub(crate) tls: Tls,
     /// Allows `http` to other hosts: token and records then cross the network readable.
     #[serde(default)]
     pub(crate) allow_insecure: bool,
@@ -246,6 +247,7 @@ impl Config {
     /// Refuses what cannot work, and reads the rest.
     pub(crate) fn check(&self) -> Result<Checked, Error> {
         let base_url = self.url("base_url", &self.base_url)?;
+        self.tls.check()?;
         match (&self.token, &self.oauth) {
             (Some(_), Some(_)) => {
                 return Err(Error::bad_config("oauth", "a `token` or `oauth`, not both"));

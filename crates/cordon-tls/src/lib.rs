@@ -13,7 +13,7 @@ use cordon_sdk::Error;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore, client::WebPkiServerVerifier};
+use rustls::{RootCertStore, client::WebPkiServerVerifier};
 use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -23,7 +23,7 @@ mod trust;
 
 pub use fingerprint::Fingerprint;
 pub use trust::Trust;
-use trust::{Rule, Verifier};
+use trust::{Rule, Verifier, client};
 
 /// Where hosts keep the authorities that they trust.
 const OF_THE_HOST: [&str; 3] =
@@ -32,7 +32,7 @@ const OF_THE_HOST: [&str; 3] =
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// The table `tls` of a connector's configuration.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Tls {
     /// A file with the certificates of the authorities that may vouch for the server, in PEM. Without
@@ -86,12 +86,8 @@ impl Tls {
             None => Rule::Vouched(self.authorities(&provider)?),
         };
         let name = self.server_name.as_deref().map(name_of).transpose()?;
-        let verifier = Arc::new(Verifier::new(rule, name, Arc::clone(&provider)));
-        let builder = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| Error::bug("no version of TLS is spoken").caused_by(error))?
-            .dangerous()
-            .with_custom_certificate_verifier(verifier.clone());
+        let verifier = Arc::new(Verifier::new(rule, name, provider));
+        let builder = client(&verifier)?;
         let config = match (&self.certificate, &self.key) {
             (Some(certificate), Some(key)) => {
                 let chain = certificates(certificate, "tls.certificate")?;

@@ -40,7 +40,10 @@ impl Server {
 
     /// Shakes hands with a client that means `dc1.corp.example`.
     fn greet(&self, tls: &Tls) -> Result<(), String> {
-        let trust = tls.trust().map_err(|error| error.to_string())?;
+        self.meet(&tls.trust().map_err(|error| error.to_string())?)
+    }
+
+    fn meet(&self, trust: &Trust) -> Result<(), String> {
         let key = PrivatePkcs8KeyDer::from(self.key.serialize_der());
         let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
@@ -107,6 +110,14 @@ fn a_pin_accepts_one_certificate_and_no_other() {
     pinned.greet(&tls).unwrap();
     let told = other.greet(&tls).unwrap_err();
     assert!(told.contains(&pinned.pin()) && told.contains(&other.pin()), "{told}");
+}
+
+#[test]
+fn who_believes_nobody_believes_nobody() {
+    let named = server(&["dc1.corp.example"]);
+    assert!(
+        named.meet(&Trust::in_nobody().unwrap()).unwrap_err().contains("no server is believed")
+    );
 }
 
 #[test]

@@ -6,11 +6,13 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cordon_sdk::Error;
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::client::{WantsClientCert, WebPkiServerVerifier};
+use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, ConfigBuilder, DigitallySignedStruct, SignatureScheme,
+};
 
 use crate::Fingerprint;
 
@@ -24,6 +26,17 @@ pub struct Trust {
 impl Trust {
     pub(crate) fn new(config: ClientConfig, verifier: Arc<Verifier>) -> Self {
         Self { config, verifier }
+    }
+
+    /// Believes no server.
+    ///
+    /// # Errors
+    /// Where no version of TLS can be spoken.
+    pub fn in_nobody() -> Result<Self, Error> {
+        let provider = Arc::new(ring::default_provider());
+        let verifier = Arc::new(Verifier::new(Rule::Nobody, None, provider));
+        let config = client(&verifier)?.with_no_client_auth();
+        Ok(Self::new(config, verifier))
     }
 
     /// For whatever connects.
@@ -40,6 +53,7 @@ impl Trust {
 /// Whom to believe.
 #[derive(Debug)]
 pub(crate) enum Rule {
+    Nobody,
     Vouched(Arc<WebPkiServerVerifier>),
     Pinned(Fingerprint),
 }
@@ -79,6 +93,10 @@ impl ServerCertVerifier for Verifier {
     ) -> Result<ServerCertVerified, rustls::Error> {
         let found = Fingerprint::of(certificate);
         match &self.rule {
+            Rule::Nobody => {
+                let cause = CertificateError::ApplicationVerificationFailure;
+                Err(self.refuse("no server is believed here".to_owned(), cause.into()))
+            }
             Rule::Pinned(pin) if *pin == found => Ok(ServerCertVerified::assertion()),
             Rule::Pinned(pin) => {
                 let message = format!(
@@ -121,6 +139,17 @@ impl ServerCertVerifier for Verifier {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
     }
+}
+
+/// A client that asks that verifier.
+pub(crate) fn client(
+    verifier: &Arc<Verifier>,
+) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, Error> {
+    Ok(ClientConfig::builder_with_provider(Arc::clone(&verifier.provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Error::bug("no version of TLS is spoken").caused_by(error))?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier.clone()))
 }
 
 /// Why authorities did not accept a certificate, and what to do.

@@ -84,9 +84,6 @@ impl AskError {
             said.push_str(&format!(": {error}"));
             cause = error.source();
         }
-        if said.contains("certificate") {
-            said.push_str("; `ca_file` names the authority of a service that has its own");
-        }
         Self::Unanswered { said: shown(&said) }
     }
 

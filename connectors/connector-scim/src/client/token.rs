@@ -83,6 +83,14 @@ impl Token {
         })
     }
 
+    /// Where a token is asked for, if it is.
+    pub(super) fn url(&self) -> Option<&Url> {
+        match self {
+            Self::Granted(granted) => Some(&granted.url),
+            Self::Nothing | Self::Fixed(_) => None,
+        }
+    }
+
     /// The header of a request, if it needs one.
     pub(super) async fn header(
         &self,

@@ -99,7 +99,7 @@ fn certify(folder: &Path) {
 #[tokio::test]
 async fn only_the_certificates_that_are_named_are_trusted() {
     let Some(behind) = Behind::start() else { return };
-    let named = behind.config(&json!({ "ca_file": behind.authority }));
+    let named = behind.config(&json!({ "tls": { "ca": behind.authority } }));
     let (collected, result) = Harness::configured::<Scim>(&named).await.unwrap().sync().await;
     result.unwrap();
     all_complete(&collected);
@@ -107,16 +107,19 @@ async fn only_the_certificates_that_are_named_are_trusted() {
     let unnamed = behind.config(&json!({}));
     let error = Harness::configured::<Scim>(&unnamed).await.unwrap().check().await.unwrap_err();
     assert_eq!(kind(&error), "unavailable");
-    assert!(error.to_string().contains("UnknownIssuer; `ca_file` names"), "{error}");
+    assert!(error.to_string().contains("no authority of tls.ca vouches for it"), "{error}");
 
-    let another = behind.config(&json!({ "ca_file": "/etc/hostname" }));
+    let another = behind.config(&json!({ "tls": { "ca": "/etc/hostname" } }));
     let error = Harness::configured::<Scim>(&another).await.err().unwrap();
     let Error::BadConfig { field, .. } = error else { panic!("{error}") };
-    assert_eq!(field, "ca_file");
+    assert_eq!(field, "tls.ca");
 
     // What the environment names is trusted no more than that.
     let output = child(&unnamed, &[("SSL_CERT_FILE", behind.authority.to_str().unwrap())]);
-    assert!(output.contains("said: unavailable") && output.contains("UnknownIssuer"), "{output}");
+    assert!(
+        output.contains("said: unavailable") && output.contains("no authority of tls.ca"),
+        "{output}"
+    );
 }
 
 #[tokio::test]
