@@ -260,6 +260,7 @@ pub(crate) fn launch_spec(
         view: isolation.view,
         hide: isolation.hide,
         network: isolation.network,
+        loopback: isolation.loopback,
         pin: isolation.pin,
         require: isolation.require,
     })

@@ -104,6 +104,7 @@ impl Bench {
             view,
             hide: Vec::new(),
             network,
+            loopback: false,
             pin: None,
             require: BTreeSet::new(),
         };

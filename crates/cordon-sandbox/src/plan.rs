@@ -40,6 +40,8 @@ pub(crate) struct JailPlan {
     pub(crate) view: View,
     pub(crate) hide: Vec<PathBuf>,
     pub(crate) network: Network,
+    /// Whether ports of its own loopback are open to its own processes.
+    pub(crate) loopback: bool,
     /// Steps without which the program must not run, beside those that every start needs.
     pub(crate) require: BTreeSet<Step>,
 }

@@ -129,6 +129,8 @@ pub struct LaunchSpec {
     pub hide: Vec<PathBuf>,
     /// Where it may connect to.
     pub network: Network,
+    /// Whether its processes may speak TCP with each other on the loopback of their own network.
+    pub loopback: bool,
     /// BLAKE3 of the program in hex; another program is not started.
     pub pin: Option<String>,
     /// Steps without which the program must not run, beside those that every start needs.
@@ -177,6 +179,9 @@ pub enum SpecError {
         /// How many there are.
         count: usize,
     },
+    /// The loopback of the host's network is not the connector's own.
+    #[error("a loopback of its own needs a restricted network")]
+    LoopbackOfHost,
     /// A restricted network is resolved by a file that only a view of its own can have.
     #[error("a restricted network needs a view of its own")]
     NetworkWithoutView,
@@ -232,6 +237,9 @@ impl LaunchSpec {
                 return Err(SpecError::Destinations { count: destinations.len() });
             }
         }
+        if self.loopback && self.network == Network::Host {
+            return Err(SpecError::LoopbackOfHost);
+        }
         self.limits.check()
     }
 }
@@ -285,6 +293,7 @@ mod tests {
             view: View::Shared,
             hide: Vec::new(),
             network: Network::Host,
+            loopback: false,
             pin: None,
             require: BTreeSet::new(),
         }
@@ -296,6 +305,8 @@ mod tests {
         assert!(matches!(refused, Err(SpecError::NetworkWithoutView)));
         let one = Destination::parse("db.example:5432").unwrap();
         let network = Network::Only(vec![one; DESTINATIONS_MAX + 1]);
+        let refused = LaunchSpec { loopback: true, ..spec() }.check();
+        assert!(matches!(refused, Err(SpecError::LoopbackOfHost)));
         let refused = LaunchSpec { network, view: View::ReadOnly, ..spec() }.check();
         assert!(matches!(refused, Err(SpecError::Destinations { count: 65 })));
     }

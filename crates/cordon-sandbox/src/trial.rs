@@ -62,6 +62,7 @@ impl Launcher {
             view: View::Only(Vec::<PathBuf>::new()),
             hide: Vec::new(),
             network: Network::Only(Vec::new()),
+            loopback: false,
             pin: None,
             require: BTreeSet::new(),
         };

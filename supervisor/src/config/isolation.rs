@@ -34,6 +34,8 @@ pub(crate) struct Isolation {
     pub(crate) hide: Vec<PathBuf>,
     /// Where it may connect to.
     pub(crate) network: Network,
+    /// Whether its processes may speak TCP with each other, inside its own network.
+    pub(crate) loopback: bool,
     /// BLAKE3 of the program in hex, when it is pinned.
     pub(crate) pin: Option<String>,
     /// Steps that must be in force.
@@ -48,6 +50,8 @@ pub(super) struct Allow {
     read: Vec<PathBuf>,
     #[serde(default)]
     connect: Vec<String>,
+    #[serde(default)]
+    loopback: bool,
 }
 
 /// The rest of it, as it is written.
@@ -97,16 +101,21 @@ pub(super) fn resolve(
     }
     let walled = allow.is_some() || profile == Profile::Service;
     let nothing = Allow::default();
-    let (view, network) = match allow.unwrap_or(&nothing) {
-        Allow { read, connect } if walled => {
-            require.extend(WALLS);
-            (View::Only(paths(read, data_dir)?), Network::Only(destinations(connect)?))
-        }
-        _ => (View::ReadOnly, Network::Host),
+    let allow = allow.unwrap_or(&nothing);
+    let (view, network) = if walled {
+        require.extend(WALLS);
+        (View::Only(paths(&allow.read, data_dir)?), Network::Only(destinations(&allow.connect)?))
+    } else {
+        (View::ReadOnly, Network::Host)
     };
+    if allow.loopback && require.contains(&Step::LandlockPorts) {
+        return Err("allow.loopback: Landlock cannot tell its own loopback from other places; \
+                    require `network_namespace` instead of `landlock_ports` and L3"
+            .into());
+    }
     let hide = vec![data_dir.to_owned()];
     let pin = pin.map(digest).transpose()?;
-    Ok(Isolation { user, view, hide, network, pin, require })
+    Ok(Isolation { user, view, hide, network, loopback: allow.loopback, pin, require })
 }
 
 /// A step by its name, or a rung's steps by its.
@@ -223,6 +232,14 @@ mod tests {
     }
 
     #[test]
+    fn a_loopback_is_open_only_in_a_network_of_its_own() {
+        let found = isolation("allow = { loopback = true }", Profile::Dev).unwrap();
+        assert!(found.loopback && found.require.contains(&Step::NetworkNamespace));
+        assert_eq!(found.network, Network::Only(vec![]));
+        assert!(!isolation("allow = {}", Profile::Service).unwrap().loopback);
+    }
+
+    #[test]
     fn what_cannot_be_allowed_is_named() {
         for (text, word) in [
             ("allow = { read = [\"srv\"] }", "absolute path"),
@@ -230,6 +247,10 @@ mod tests {
             ("allow = { read = [\"/\"] }", "everything"),
             ("allow = { read = [\"/var/lib/cordon/store\"] }", "state directory"),
             ("allow = { connect = [\"db\"] }", "not host:port"),
+            (
+                "allow = { loopback = true }\nisolation = { require = [\"L3\"] }",
+                "require `network_namespace` instead",
+            ),
             ("pin = \"b3:12\"", "64 hex digits"),
         ] {
             let error = isolation(text, Profile::Dev).unwrap_err();

@@ -117,6 +117,11 @@ pub(super) fn ports(task: &Task) -> Result {
     let Network::Only(destinations) = &task.plan.network else {
         return Ok(Done::new(ItemState::NotAsked));
     };
+    // Landlock knows ports and no addresses: rules that let processes meet on ports that they choose
+    // would hold nothing. What holds is the network of its own, on which `loopback` depends.
+    if task.plan.loopback {
+        return Ok(Done::new(ItemState::NotAsked).detail("its own loopback is open to it"));
+    }
     let handled = newest(4, |ruleset, abi| ruleset.handle_access(AccessNet::from_all(abi)));
     let Some((ruleset, _, number)) = handled else { return Ok(unavailable(4)) };
     let mut ruleset = ruleset.create().map_err(failed)?;

@@ -100,6 +100,7 @@ impl Prepared {
             view: spec.view,
             hide: spec.hide,
             network: spec.network,
+            loopback: spec.loopback,
             require: spec.require,
         };
         let Pipes { descriptors, channel, control, output } = pipes;

@@ -91,6 +91,7 @@ impl Rig {
             view: View::Shared,
             hide: Vec::new(),
             network: Network::Host,
+            loopback: false,
             pin: None,
             require: BTreeSet::new(),
         }

@@ -259,6 +259,38 @@ fn a_listed_place_is_reached_through_its_relay_by_name_and_by_address() {
 }
 
 #[test]
+fn a_loopback_that_is_open_lets_processes_of_one_connector_meet_and_leads_nowhere_else() {
+    if !namespaces() {
+        return;
+    }
+    run(async {
+        let rig = Rig::new();
+        let host = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = host.local_addr().unwrap().port();
+        let script = format!(
+            "perl -MIO::Socket::INET -e '\
+             my %to = (PeerAddr => \"127.0.0.1\", Proto => \"tcp\");\
+             my $own = IO::Socket::INET->new(Listen => 1, LocalAddr => \"127.0.0.1\");\
+             my $port = $own ? $own->sockport : 1;\
+             print IO::Socket::INET->new(%to, PeerPort => $port) ? \"met\n\" : \"apart: $!\n\";\
+             print IO::Socket::INET->new(%to, PeerPort => {port}) ? \"out\n\" : \"in: $!\n\"' 2>&1"
+        );
+        for loopback in [true, false] {
+            let spec = LaunchSpec { loopback, ..walled(&rig, &script) };
+            let mut jailed = rig.start(spec).await;
+            in_force(&jailed, Step::NetworkNamespace);
+            let held = jailed.report().item(Step::LandlockPorts).expect("it was reached").state;
+            assert_eq!(held == ItemState::NotAsked, loopback);
+            let text = output(&mut jailed).await;
+            jailed.wait().await;
+            let expected = if held == ItemState::Applied { "apart: " } else { "met\nin: " };
+            assert!(text.starts_with(expected) && !text.contains("out"), "{loopback}: {text}");
+        }
+        assert!(host.set_nonblocking(true).is_ok() && host.accept().is_err(), "it got out");
+    });
+}
+
+#[test]
 fn a_pinned_program_is_the_only_one_that_runs() {
     run(async {
         let rig = Rig::new();
