@@ -7,6 +7,8 @@
 #[cfg(test)]
 mod backtest;
 #[cfg(test)]
+mod baton;
+#[cfg(test)]
 mod containment;
 #[cfg(test)]
 mod damage;

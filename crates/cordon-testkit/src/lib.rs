@@ -4,6 +4,7 @@
 //! Only tests depend on this crate. It drives what ships from outside and knows nothing of its
 //! insides. A fixture that cannot do its work panics and says why: the test has failed.
 
+pub mod baton;
 pub mod between;
 pub mod capability;
 pub mod disk;

@@ -21,6 +21,7 @@ const PACKAGES: [&str; 7] = [
     "cordon-cli",
     "cordon-sandbox",
     "cordon-hostile",
+    "connector-baton",
     "connector-csv",
     "connector-linux",
     "connector-scim",

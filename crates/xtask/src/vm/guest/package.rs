@@ -24,6 +24,7 @@ pub(super) fn the_package_installs_and_the_service_starts() -> anyhow::Result<()
         "/usr/share/fish/vendor_completions.d/cordon.fish",
         "/usr/lib/cordon/cordon-jail",
         "/usr/lib/cordon/cordon-hostile",
+        "/usr/lib/cordon/connectors/connector-baton",
         "/usr/lib/cordon/connectors/connector-csv",
     ] {
         let there = |file: &str| file == part || file.strip_suffix(".gz") == Some(part);

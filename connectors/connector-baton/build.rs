@@ -1,0 +1,13 @@
+//! Compiles proto/baton with protox, so that no protoc has to be installed.
+
+use std::error::Error;
+use std::path::Path;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto/baton");
+    let files = ["connector.proto", "session.proto", "start.proto"];
+    let descriptors = protox::compile(files, [&root])?;
+    tonic_prost_build::configure().bytes(".").compile_fds(descriptors)?;
+    println!("cargo::rerun-if-changed={}", root.display());
+    Ok(())
+}

@@ -1,0 +1,15 @@
+//! Generated from proto/baton.
+
+#![allow(dead_code, missing_docs, unreachable_pub, unused_qualifications, clippy::all)]
+
+pub(crate) mod v2 {
+    tonic::include_proto!("c1.connector.v2");
+}
+
+pub(crate) mod session {
+    tonic::include_proto!("c1.connectorapi.baton.v1");
+}
+
+pub(crate) mod start {
+    tonic::include_proto!("cordon.baton");
+}
