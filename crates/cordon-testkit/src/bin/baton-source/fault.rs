@@ -1,5 +1,6 @@
 //! What a connector can do wrong, or have to bear.
 
+use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
@@ -85,10 +86,10 @@ impl Fault {
             }
             Self::Floods => {
                 std::thread::spawn(|| {
-                    let line = "x".repeat(10_000);
-                    loop {
-                        eprintln!("{line}");
-                        println!("{line}");
+                    let line = format!("{}\n", "x".repeat(10_000));
+                    while std::io::stderr().write_all(line.as_bytes()).is_ok()
+                        && std::io::stdout().write_all(line.as_bytes()).is_ok()
+                    {
                     }
                 });
             }

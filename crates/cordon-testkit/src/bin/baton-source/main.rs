@@ -54,7 +54,7 @@ fn setting(name: &str) -> Option<String> {
 }
 
 fn number(name: &str, otherwise: u32) -> anyhow::Result<u32> {
-    setting(name).map_or(Ok(otherwise), |text| text.parse().with_context(|| format!("{name}")))
+    setting(name).map_or(Ok(otherwise), |text| text.parse().with_context(|| name.to_owned()))
 }
 
 fn start() -> anyhow::Result<()> {

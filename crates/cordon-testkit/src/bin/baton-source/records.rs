@@ -20,8 +20,8 @@ pub(crate) fn mark(name: &str) -> Any {
     any(name, &v2::ValidateRequest {})
 }
 
-pub(crate) fn id(of: &str, resource: impl ToString) -> ResourceId {
-    ResourceId { resource_type: of.to_owned(), resource: resource.to_string() }
+pub(crate) fn id(of: &str, resource: impl Into<String>) -> ResourceId {
+    ResourceId { resource_type: of.to_owned(), resource: resource.into() }
 }
 
 pub(crate) fn types() -> Vec<ResourceType> {
@@ -84,7 +84,7 @@ pub(crate) fn team(team: u32) -> Resource {
     let below = ChildResourceType { resource_type_id: "project".to_owned() };
     let annotations = if team == 0 { vec![any("ChildResourceType", &below)] } else { Vec::new() };
     Resource {
-        id: Some(id("team", team)),
+        id: Some(id("team", team.to_string())),
         display_name: format!("Team {team}"),
         description: format!("The team of number {team}"),
         annotations,
@@ -99,8 +99,8 @@ pub(crate) fn role(role: &str) -> Resource {
 
 pub(crate) fn project(project: u32) -> Resource {
     Resource {
-        id: Some(id("project", project)),
-        parent_resource_id: Some(id("team", 0)),
+        id: Some(id("project", project.to_string())),
+        parent_resource_id: Some(id("team", "0")),
         display_name: format!("Project {project}"),
         ..Resource::default()
     }
@@ -156,7 +156,7 @@ pub(crate) fn team_grants(team: &Resource, number: u32, members: &[u32]) -> Vec<
         members.iter().map(|user| grant(&member, id("user", format!("u{user}")))).collect();
     if number == 0 {
         let through = GrantExpandable { entitlement_ids: vec!["team:1:member".to_owned()] };
-        let mut nested = grant(&member, id("team", 1));
+        let mut nested = grant(&member, id("team", "1"));
         nested.annotations.push(any("GrantExpandable", &through));
         grants.push(nested);
     }

@@ -165,7 +165,7 @@ impl ResourcesService for Shared {
                 all(people.take_while(|user| *user < baton::KEYS).map(records::key).collect())
             }
             ("project", None) => all(Vec::new()),
-            ("project", Some(parent)) if *parent == records::id("team", 0) => {
+            ("project", Some(parent)) if *parent == records::id("team", "0") => {
                 all((0..baton::PROJECTS).map(records::project).collect())
             }
             _ => return Err(Status::not_found("no such list")),
