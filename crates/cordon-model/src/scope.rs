@@ -34,9 +34,19 @@ pub struct Watermark {
     /// The moment at which the source was current.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub time: Option<Timestamp>,
-    /// A sequence number, LSN or content digest of the source.
+    /// A sequence number, LSN or content digest of the source. One of the form `COURSE@NUMBER` has an
+    /// order among those of the same course.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub token: Option<String>,
+}
+
+impl Watermark {
+    /// The token's course and its place in it, where it has an order.
+    pub fn place(&self) -> Option<(&str, u64)> {
+        let (course, number) = self.token.as_deref()?.rsplit_once('@')?;
+        let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+        Some((course, number.parse().ok().filter(|_| is_number && !course.is_empty())?))
+    }
 }
 
 /// What a sync said of one scope, beside what was counted.

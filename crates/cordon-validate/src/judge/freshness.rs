@@ -1,7 +1,8 @@
 //! Is the source as current as it was?
 //!
-//! Only the source can say. Unchanged content says nothing: most honest syncs change nothing. Tokens
-//! have no order, so only times can go back.
+//! Only the source can say. Unchanged content says nothing: most honest syncs change nothing. Times
+//! can go back, and so can tokens that have an order: a database that was restored from a backup runs
+//! now, but its log is shorter than it was.
 
 use cordon_model::{Severity, Watermark};
 
@@ -26,6 +27,14 @@ fn accepted<'a>(case: Case<'a>, scope: &str) -> Option<&'a Watermark> {
     last_good.into_iter().chain(history).max_by_key(|watermark| watermark.time)
 }
 
+/// Whether both tokens are places in the same course of things, and the place now is an earlier one.
+fn went_back(before: &Watermark, now: &Watermark) -> bool {
+    match (before.place(), now.place()) {
+        (Some((course, before)), Some((same, now))) => course == same && now < before,
+        _ => false,
+    }
+}
+
 fn compare(scope: &str, before: &Watermark, now: &Watermark, findings: &mut Findings) {
     let name = shown(scope);
     let (rule, severity, message) = match (before.time, now.time) {
@@ -33,6 +42,15 @@ fn compare(scope: &str, before: &Watermark, now: &Watermark, findings: &mut Find
             &codes::WATERMARK_WENT_BACK,
             Severity::Quarantine,
             format!("the source of scope {name} was current as of {before}, now as of {now}"),
+        ),
+        _ if went_back(before, now) => (
+            &codes::WATERMARK_WENT_BACK,
+            Severity::Quarantine,
+            format!(
+                "the source of scope {name} had come to {}, now it is at {}",
+                shown(before.token.as_deref().unwrap_or_default()),
+                shown(now.token.as_deref().unwrap_or_default())
+            ),
         ),
         (Some(before), Some(now)) if now == before => (
             &codes::WATERMARK_SAME,

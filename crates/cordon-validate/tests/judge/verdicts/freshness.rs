@@ -42,6 +42,40 @@ fn a_source_that_stood_still_is_mentioned() {
     ");
 }
 
+/// Judges a step between two tokens, of a source that runs by the clock.
+fn check_tokens(before: &str, now: &str) -> String {
+    let mut scene = Scene::users(Move::removing(1_000, 0)).watermarks(MONDAY, TUESDAY);
+    scene.history.watermarks.get_mut("users").unwrap().token = Some(before.to_owned());
+    scene.scope("users").report.watermark.token = Some(now.to_owned());
+    scene.check()
+}
+
+#[test]
+fn a_source_whose_log_got_shorter_is_quarantined_though_its_clock_runs() {
+    assert_snapshot!(check_tokens("lsn:77@1000", "lsn:77@999"), @r"
+    quarantined
+    quarantine CRD-W101: the source of scope users had come to lsn:77@1000, now it is at lsn:77@999
+    ");
+}
+
+#[test]
+fn a_log_that_grew_or_is_another_one_is_accepted_without_a_word() {
+    for (before, now) in [
+        ("lsn:77@999", "lsn:77@1000"),
+        ("lsn:77@1000", "lsn:77@1000"),
+        ("lsn:77@1000", "lsn:78@5"),
+        ("sha256:ff", "sha256:00"),
+        // No numbers, so nothing that could go back.
+        ("lsn:77@1000", "lsn:77@"),
+        ("lsn:77@1000", "lsn:77@-5"),
+        ("lsn:77@+5", "lsn:77@+4"),
+        ("@9", "@8"),
+        ("9", "8"),
+    ] {
+        assert_eq!(check_tokens(before, now).trim(), "accepted", "{before} {now}");
+    }
+}
+
 #[test]
 fn a_source_that_stops_telling_its_time_is_warned_about() {
     assert_snapshot!(check(MONDAY, None), @r"
