@@ -45,6 +45,8 @@ mod partial;
 #[cfg(test)]
 mod policy;
 #[cfg(test)]
+mod postgres;
+#[cfg(test)]
 mod reread;
 #[cfg(test)]
 mod rules;

@@ -12,6 +12,7 @@ pub mod host;
 pub mod jail;
 pub mod leak;
 pub mod peer;
+pub mod postgres;
 pub mod process;
 pub mod programs;
 pub mod receiver;

@@ -16,7 +16,7 @@ use crate::test;
 use crate::workspace::Workspace;
 
 /// The packages whose programs are shipped.
-const PACKAGES: [&str; 7] = [
+const PACKAGES: [&str; 9] = [
     "cordond",
     "cordon-cli",
     "cordon-sandbox",
@@ -24,6 +24,7 @@ const PACKAGES: [&str; 7] = [
     "connector-baton",
     "connector-csv",
     "connector-linux",
+    "connector-postgres",
     "connector-scim",
 ];
 

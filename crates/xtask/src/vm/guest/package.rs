@@ -26,6 +26,7 @@ pub(super) fn the_package_installs_and_the_service_starts() -> anyhow::Result<()
         "/usr/lib/cordon/cordon-hostile",
         "/usr/lib/cordon/connectors/connector-baton",
         "/usr/lib/cordon/connectors/connector-csv",
+        "/usr/lib/cordon/connectors/connector-postgres",
     ] {
         let there = |file: &str| file == part || file.strip_suffix(".gz") == Some(part);
         ensure!(files.lines().any(there), "the package lacks {part}");
