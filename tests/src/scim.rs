@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use cordon_testkit::between::{Between, Turn};
 use cordon_testkit::scim::{ENTERPRISE, ScimServer, Size, TOKEN, user};
-use cordon_testkit::{Connector, Host};
+use cordon_testkit::{Connector, Host, Setup};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -30,6 +30,15 @@ struct World {
 impl World {
     /// None where the server is not installed.
     fn start(size: Size) -> Option<Self> {
+        Self::start_on(Host::setup(), size, |connector, _| connector)
+    }
+
+    /// On that host, with a connector that a test still changes, knowing the server's address.
+    fn start_on(
+        setup: Setup,
+        size: Size,
+        change: impl FnOnce(Connector, &str) -> Connector,
+    ) -> Option<Self> {
         let server = ScimServer::start(size)?;
         let between = Between::start(server.address());
         let secret = tempfile::tempdir().unwrap();
@@ -47,7 +56,8 @@ impl World {
             .config(config)
             .set("guard", guard)
             .set("limits", json!({ "memory": MEMORY }));
-        let host = Host::setup().connector("corp", connector).file_sink("out").start();
+        let connector = change(connector, between.address());
+        let host = setup.connector("corp", connector).file_sink("out").start();
         let run = run_of(&host.sync("corp").done());
         assert_eq!(run["outcome"], "committed", "{run}");
         delivered(&host);
@@ -155,6 +165,19 @@ fn five_thousand_users_with_forty_thousand_memberships_arrive_as_they_are_and_so
     assert_eq!(told.len(), 2, "{logs}");
     assert!(told.iter().all(|line| line.contains("waited_ms=")), "{told:?}");
     told.iter().for_each(|line| eprintln!("{line}"));
+}
+
+#[test]
+fn a_directory_is_read_through_the_walls_of_a_service() {
+    if !crate::walls::is_root() {
+        return;
+    }
+    let setup = Host::setup().set("daemon", "profile", "service");
+    let allow = |connector: Connector, address: &str| {
+        connector.set("allow", json!({ "connect": [address] }))
+    };
+    let Some(world) = World::start_on(setup, SMALL, allow) else { return };
+    assert_eq!(world.believed().into_keys().collect::<BTreeSet<_>>(), truth(&world.server));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::world::{newest_run, run_of};
 
 /// Whether this user's connectors can be walled in whole; says so when a test is skipped for it.
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     let own = std::fs::metadata("/proc/self");
     let root = own.is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
     if !root {
