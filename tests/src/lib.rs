@@ -33,6 +33,8 @@ mod kill_drills;
 #[cfg(test)]
 mod kill_sweep;
 #[cfg(test)]
+mod ldap;
+#[cfg(test)]
 mod liveness;
 #[cfg(test)]
 mod logs;

@@ -10,6 +10,7 @@ pub mod capability;
 pub mod disk;
 pub mod host;
 pub mod jail;
+pub mod ldap;
 pub mod leak;
 pub mod peer;
 pub mod postgres;

@@ -16,13 +16,14 @@ use crate::test;
 use crate::workspace::Workspace;
 
 /// The packages whose programs are shipped.
-const PACKAGES: [&str; 9] = [
+const PACKAGES: [&str; 10] = [
     "cordond",
     "cordon-cli",
     "cordon-sandbox",
     "cordon-hostile",
     "connector-baton",
     "connector-csv",
+    "connector-ldap",
     "connector-linux",
     "connector-postgres",
     "connector-scim",

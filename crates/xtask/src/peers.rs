@@ -12,8 +12,15 @@ use std::process::{Command, Stdio};
 use crate::run::{self, say, warn};
 use crate::workspace::Workspace;
 
-/// A package of Debian, and a program by which it is known to be there.
-const DEBIAN: [(&str, &str); 2] = [("postgresql", "postgres"), ("slapd", "slapd")];
+/// A package of Debian, and a program or file by which it is known to be there.
+const DEBIAN: [(&str, &str); 6] = [
+    ("ldap-utils", "ldapmodify"),
+    ("ldb-tools", "ldbadd"),
+    ("postgresql", "postgres"),
+    ("samba-ad-dc", "samba"),
+    ("samba-ad-provision", "/usr/share/samba/setup/provision.ldif"),
+    ("slapd", "slapd"),
+];
 
 /// Packages of Python, and a module of each.
 const PYTHON: [(&str, &str); 2] =
@@ -96,7 +103,7 @@ fn python_has(python: &Path, module: &str) -> bool {
     import.status().is_ok_and(|status| status.success())
 }
 
-/// Whether a program is where `cordon_testkit::peer` will look for it.
+/// Whether a program is where `cordon_testkit::peer` will look for it, or a file is there.
 fn is_here(program: &str) -> bool {
     let versions = std::fs::read_dir(POSTGRES).into_iter().flatten().flatten();
     let postgres = versions.map(|version| version.path().join("bin"));
