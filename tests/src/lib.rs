@@ -9,6 +9,8 @@ mod backtest;
 #[cfg(test)]
 mod baton;
 #[cfg(test)]
+mod conformance;
+#[cfg(test)]
 mod containment;
 #[cfg(test)]
 mod damage;
@@ -32,6 +34,8 @@ mod hostile;
 mod kill_drills;
 #[cfg(test)]
 mod kill_sweep;
+#[cfg(test)]
+mod kit;
 #[cfg(test)]
 mod ldap;
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! Verb first, then the connector, as in `systemctl restart X`. What each command does with its
 //! options is in commands/.
 
+mod connector;
 mod decide;
 mod explain;
 mod look;
@@ -17,6 +18,9 @@ use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
 use clap::{ColorChoice, Parser, Subcommand};
 
+pub(crate) use connector::{
+    ConnectorCommand, ConnectorNewArgs, ConnectorRunArgs, ConnectorTestArgs, Program,
+};
 pub(crate) use decide::{QuarantineArgs, RejectArgs, ReleaseArgs};
 pub(crate) use explain::ExplainArgs;
 pub(crate) use look::{
@@ -181,6 +185,9 @@ Examples:
     Reload,
     /// Wait until a connector is in a state
     Wait(WaitArgs),
+    /// Make, run and test a connector: for authors
+    #[command(subcommand)]
+    Connector(ConnectorCommand),
     /// Print the completion script of a shell
     Completion(CompletionArgs),
     /// Write the manual pages into a folder; for packages

@@ -3,6 +3,7 @@
 mod backtest;
 mod completion;
 mod config;
+mod connector;
 mod describe;
 mod diff;
 mod doctor;
@@ -80,6 +81,7 @@ pub(crate) async fn run(cli: Cli, out: &mut Output) -> Result<Exit, Failure> {
         Some(Command::Rule(RuleCommand::Test(args))) => {
             rule::test(client().await?, args, out).await
         }
+        Some(Command::Connector(command)) => connector::run(command, out).await,
         Some(Command::Reload) => reload::run(client().await?, out).await,
         Some(Command::Wait(args)) => wait::run(socket, args, out).await,
         Some(Command::Completion(args)) => completion::run(&args, out),

@@ -51,6 +51,9 @@ pub(crate) enum Failure {
     /// The program that does the work could not be started.
     #[error("cannot run {}: {source}", program.display())]
     Program { program: PathBuf, source: io::Error },
+    /// A file of the author's could not be made or written.
+    #[error("cannot {what} {}: {source}", path.display())]
+    File { what: &'static str, path: PathBuf, source: io::Error },
     /// The result could not be written.
     #[error("cannot write the result: {0}")]
     Write(io::Error),
@@ -173,6 +176,15 @@ impl Failure {
                 "program-missing",
                 "nothing was checked, the running configuration is untouched",
                 "cordond is looked for beside cordon, then on PATH: install it there",
+                Exit::Failed,
+            ),
+            Self::File { source, .. } => told(
+                "file",
+                "nothing that was there is changed",
+                match source.kind() {
+                    io::ErrorKind::AlreadyExists => "take another name, or move what is there",
+                    _ => "",
+                },
                 Exit::Failed,
             ),
             Self::Write(_) => told(

@@ -1,32 +1,126 @@
-//! What every connector is held to, whatever its source: [`conformance!`](crate::conformance!) makes
-//! one test of each case.
+//! What every connector is held to, whatever its source and its language: one list of cases.
 //!
-//! The cases run the connector over a real socket and read it as a supervisor does. They ask what
-//! can be asked without knowing the source, so the configuration should lead to one that stands
-//! still, such as a file in the test's folder.
+//! [`conformance!`](crate::conformance!) makes one test of each for a connector that is linked into
+//! its tests; `cordon connector test` runs the same cases on any program, and adds those that only a
+//! process can be asked. They speak to the connector over a real socket and read it as a supervisor
+//! does. They ask what can be asked without knowing the source, so the configuration should lead to
+//! one that stands still, such as a file in the test's folder.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+mod bench;
+mod calls;
+mod records;
 
-use cordon_model::{AttributeType, ConnectorName, RecordKind, RecordSchema, Row, Value, columns};
-use cordon_wire::PROTOCOL;
+use std::marker::PhantomData;
+use std::os::unix::net::UnixStream;
+
 use serde_json::Value as Json;
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::DropGuard;
 
-use crate::service::{self, Ended};
-use crate::testing::{Collected, Harness};
-use crate::{Connector, Error, Presence, RecordKey, Sync};
+pub use self::bench::{Bench, Judged, Live, Objection};
+pub use self::records::are_well_formed;
+use crate::testing::{Patience, serve_here};
+use crate::{Connector, Error};
 
-/// How soon a connector has to notice that nobody wants its sync any more.
-const CANCEL_DEADLINE: Duration = Duration::from_secs(2);
-/// A key that no configuration knows.
-const UNKNOWN_KEY: &str = "a_key_that_does_not_exist";
-/// Records of each kind and type that are looked up.
-const LOOKUP_KEYS: usize = 50;
-/// Examples in a message, at most.
-const EXAMPLES: usize = 5;
+/// A connector that a case starts as often as it wants.
+pub trait Subject {
+    /// What keeps a started one alive; it ends when this is dropped.
+    type Life: Send;
+
+    /// Starts one, and gives the supervisor's end of its socket.
+    fn start(&self) -> impl Future<Output = Result<(UnixStream, Self::Life), Error>> + Send;
+}
+
+impl<S: Subject + Sync> Subject for &S {
+    type Life = S::Life;
+
+    async fn start(&self) -> Result<(UnixStream, S::Life), Error> {
+        S::start(self).await
+    }
+}
+
+/// A connector that is served inside this process.
+pub struct Linked<C>(PhantomData<fn() -> C>);
+
+impl<C: Connector> Subject for Linked<C> {
+    type Life = DropGuard;
+
+    async fn start(&self) -> Result<(UnixStream, DropGuard), Error> {
+        serve_here::<C>()
+    }
+}
+
+/// The enum of cases, their names and what they promise, in the order in which they are run.
+macro_rules! cases {
+    ($($(#[doc = $promise:literal])+ $variant:ident $name:ident => $judge:path;)*) => {
+        /// One thing that every connector is held to.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Case {
+            $($(#[doc = $promise])+ $variant,)*
+        }
+
+        impl Case {
+            /// All cases, in the order in which they are run.
+            pub const ALL: &[Self] = &[$(Self::$variant),*];
+
+            /// Its name, by which it is skipped and reported.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => stringify!($name),)*
+                }
+            }
+
+            /// What it holds a connector to.
+            pub fn promise(self) -> &'static str {
+                match self {
+                    $(Self::$variant => concat!($($promise),+).trim_ascii_start(),)*
+                }
+            }
+
+            /// Tries it.
+            pub async fn judge<S: Subject>(self, bench: &mut Bench<S>) -> Judged {
+                match self {
+                    $(Self::$variant => $judge(bench).await,)*
+                }
+            }
+        }
+    };
+}
+
+cases! {
+    /// It says what it is: a good name, key columns, a JSON Schema of its configuration, the same each
+    /// time, in a protocol that is spoken here.
+    Describe describe_is_consistent => calls::describe_is_consistent;
+    /// It takes its configuration and reaches its source, each within the time for a call.
+    Configure the_configuration_is_taken => calls::the_configuration_is_taken;
+    /// A protocol that it does not announce is refused.
+    Protocol another_protocol_is_refused => calls::another_protocol_is_refused;
+    /// A key that no configuration knows is refused as bad configuration, by its name.
+    UnknownKey an_unknown_key_is_refused_by_name => calls::an_unknown_key_is_refused_by_name;
+    /// A value of a wrong type is refused as bad configuration, by the path of its field.
+    WrongType a_wrong_type_is_refused_by_name => calls::a_wrong_type_is_refused_by_name;
+    /// A sync keeps the order of messages and comes to its end; every scope is closed, and what it
+    /// declares is what came, as is the source's own count of a scope that is complete.
+    Scopes every_scope_is_closed_and_counted => records::every_scope_is_closed_and_counted;
+    /// A source that did not change is reported with the same scopes and the same records.
+    Stable two_syncs_report_the_same_records => records::two_syncs_report_the_same_records;
+    /// No two records of a sync have the same key.
+    Unique no_record_is_reported_twice => records::no_record_is_reported_twice;
+    /// Both ends of a grant, an entitlement's resource and a resource's parent are in the sync.
+    References no_grant_dangles => records::no_grant_dangles;
+    /// Every record has the columns that were announced, ids that are ids and times that are times.
+    Records every_record_is_well_formed => records::every_record_is_well_formed;
+    /// How current a scope says that it is never falls while its source stands still.
+    Watermark no_watermark_goes_back => records::no_watermark_goes_back;
+    /// A sync that nobody reads any more ends within two seconds.
+    Cancel a_cancelled_sync_ends_at_once => calls::a_cancelled_sync_ends_at_once;
+    /// A reader that stops for a while gets every record all the same.
+    SlowReader a_slow_reader_loses_nothing => calls::a_slow_reader_loses_nothing;
+    /// It knows the records that it reports and none that was made up, or says that it does not look
+    /// up.
+    Lookup a_lookup_agrees_with_the_sync => calls::a_lookup_agrees_with_the_sync;
+    /// A question of hostile keys finds nothing, and the connector goes on.
+    HostileKeys a_hostile_question_is_survived => calls::a_hostile_question_is_survived;
+}
 
 /// Makes a test of every case of the conformance suite.
 ///
@@ -52,14 +146,21 @@ macro_rules! conformance {
 
             $crate::conformance_cases! {
                 $connector, $config,
-                describe_is_consistent,
-                an_unknown_key_is_refused_by_name,
-                two_syncs_report_the_same_records,
-                no_record_is_reported_twice,
-                no_grant_dangles,
-                every_scope_is_closed_and_counted,
-                a_cancelled_sync_ends_at_once,
-                a_lookup_agrees_with_the_sync,
+                describe_is_consistent Describe,
+                the_configuration_is_taken Configure,
+                another_protocol_is_refused Protocol,
+                an_unknown_key_is_refused_by_name UnknownKey,
+                a_wrong_type_is_refused_by_name WrongType,
+                every_scope_is_closed_and_counted Scopes,
+                two_syncs_report_the_same_records Stable,
+                no_record_is_reported_twice Unique,
+                no_grant_dangles References,
+                every_record_is_well_formed Records,
+                no_watermark_goes_back Watermark,
+                a_cancelled_sync_ends_at_once Cancel,
+                a_slow_reader_loses_nothing SlowReader,
+                a_lookup_agrees_with_the_sync Lookup,
+                a_hostile_question_is_survived HostileKeys,
             }
         }
     };
@@ -69,27 +170,16 @@ macro_rules! conformance {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! conformance_cases {
-    ($connector:ty, $config:expr, $($case:ident),* $(,)?) => {$(
+    ($connector:ty, $config:expr, $($name:ident $case:ident),* $(,)?) => {$(
         #[test]
-        fn $case() {
-            if !$crate::conformance::is_skipped(stringify!($case), SKIPPED) {
-                $crate::conformance::$case::<$connector>(&$config);
+        fn $name() {
+            let case = $crate::conformance::Case::$case;
+            if !$crate::conformance::is_skipped(case.name(), SKIPPED) {
+                $crate::conformance::hold::<$connector>(case, &$config);
             }
         }
     )*};
 }
-
-/// The names of all cases.
-pub const CASES: [&str; 8] = [
-    "describe_is_consistent",
-    "an_unknown_key_is_refused_by_name",
-    "two_syncs_report_the_same_records",
-    "no_record_is_reported_twice",
-    "no_grant_dangles",
-    "every_scope_is_closed_and_counted",
-    "a_cancelled_sync_ends_at_once",
-    "a_lookup_agrees_with_the_sync",
-];
 
 /// Whether a case is left out, with a reason.
 ///
@@ -97,246 +187,27 @@ pub const CASES: [&str; 8] = [
 /// When a case is left out that does not exist, or without a reason.
 pub fn is_skipped(case: &str, skipped: &[(&str, &str)]) -> bool {
     for (name, why) in skipped {
-        assert!(CASES.contains(name), "there is no case {name} to skip; the cases are {CASES:?}");
+        let is_known = Case::ALL.iter().any(|case| case.name() == *name);
+        let names: Vec<&str> = Case::ALL.iter().map(|case| case.name()).collect();
+        assert!(is_known, "there is no case {name} to skip; the cases are {names:?}");
         assert!(!why.trim().is_empty(), "case {name} is skipped without a reason");
     }
     skipped.iter().any(|(name, _)| *name == case)
 }
 
-/// The description has good names, key columns and a JSON Schema of the configuration, and is the
-/// same each time.
+/// Holds a connector to one case. What cannot be judged of it is said on standard error.
 ///
 /// # Panics
-/// When the connector does not conform; so do all cases.
-pub fn describe_is_consistent<C: Connector>(_config: &Json) {
-    block_on(async {
-        let mut harness = must(Harness::start::<C>().await, "serve the connector");
-        let first = must(harness.describe().await, "describe itself");
-        let second = must(harness.describe().await, "describe itself again");
-        assert_eq!(first, second, "the description changes");
-        if let Err(error) = ConnectorName::new(&first.name) {
-            panic!("the connector's name is not usable: {error}");
-        }
-        assert!(!first.version.trim().is_empty(), "the version is empty");
-        assert!((first.protocol_min..=first.protocol_max).contains(&PROTOCOL));
-        let schemas = cordon_wire::describe::schemas_from_wire(&first.schemas)
-            .unwrap_or_else(|error| panic!("the schemas cannot be read: {error}"));
-        schemas.iter().for_each(has_key_columns);
-        let schema: Json = serde_json::from_str(&first.configuration_schema)
-            .unwrap_or_else(|error| panic!("the configuration's schema is not JSON: {error}"));
-        let describes_object = schema.get("type").is_some_and(|name| name == "object")
-            || ["properties", "oneOf", "anyOf", "$ref"].iter().any(|key| schema.get(key).is_some());
-        assert!(describes_object, "the configuration's schema describes no object: {schema}");
-    });
-}
-
-fn has_key_columns(schema: &RecordSchema) {
-    let keys: &[&str] = match schema.record_type.kind {
-        RecordKind::Resource => &[columns::ID],
-        RecordKind::Entitlement => &[columns::ID, columns::RESOURCE],
-        RecordKind::Grant => &[columns::PRINCIPAL, columns::ENTITLEMENT],
-    };
-    for key in keys {
-        let is_key = schema.attributes.iter().any(|attribute| {
-            attribute.name.as_str() == *key
-                && attribute.value_type == AttributeType::Text
-                && attribute.required
-        });
-        assert!(is_key, "{} lacks its required text column {key}", schema.record_type);
-    }
-}
-
-/// A key that the configuration does not know is refused, and named.
-pub fn an_unknown_key_is_refused_by_name<C: Connector>(config: &Json) {
-    let mut config = config.clone();
-    let Json::Object(keys) = &mut config else { panic!("the configuration is no object") };
-    keys.insert(UNKNOWN_KEY.to_owned(), Json::Bool(true));
-    block_on(async {
-        let mut harness = must(Harness::start::<C>().await, "serve the connector");
-        match harness.configure(&config).await {
-            Err(Error::BadConfig { field, .. }) => assert_eq!(
-                field, UNKNOWN_KEY,
-                "the refusal names another field; does Config deny unknown fields?"
-            ),
-            Err(error) => panic!("not refused as bad configuration: {}", error.chain()),
-            Ok(()) => panic!("{UNKNOWN_KEY:?} was taken; add #[serde(deny_unknown_fields)]"),
-        }
-    });
-}
-
-/// A source that did not change is reported with the same scopes and the same records.
-pub fn two_syncs_report_the_same_records<C: Connector>(config: &Json) {
-    block_on(async {
-        let mut harness = configured::<C>(config).await;
-        let (first, second) = (synced(&mut harness).await, synced(&mut harness).await);
-        for (what, once, again) in [
-            ("record", keys(&first), keys(&second)),
-            ("scope", scope_names(&first), scope_names(&second)),
-        ] {
-            let differing = once.symmetric_difference(&again);
-            let differing: Vec<_> = differing.take(EXAMPLES).collect();
-            assert!(differing.is_empty(), "a {what} is in one sync only: {differing:?}");
-        }
-    });
-}
-
-/// No two records of a sync have the same key.
-pub fn no_record_is_reported_twice<C: Connector>(config: &Json) {
-    block_on(async {
-        let collected = synced(&mut configured::<C>(config).await).await;
-        let mut seen = HashSet::new();
-        let twice = collected.rows.iter().map(Row::key).filter(|key| !seen.insert(key.clone()));
-        let twice: Vec<_> = twice.take(EXAMPLES).collect();
-        assert!(twice.is_empty(), "reported twice: {twice:?}");
-    });
-}
-
-/// Both ends of a grant, an entitlement's resource and a resource's parent are in the sync.
-pub fn no_grant_dangles<C: Connector>(config: &Json) {
-    block_on(async {
-        let collected = synced(&mut configured::<C>(config).await).await;
-        let known = keys(&collected);
-        let mut dangling = Vec::new();
-        for row in &collected.rows {
-            let missing = references(row).into_iter().filter(|key| !known.contains(key));
-            dangling.extend(missing.map(|key| format!("{} refers to {key}", row.key())));
-        }
-        dangling.truncate(EXAMPLES);
-        assert!(dangling.is_empty(), "not in the sync: {dangling:#?}");
-    });
-}
-
-/// Keys of the records that a record needs.
-fn references(row: &Row) -> Vec<String> {
-    let text = |column: &str| match row.values.get(column) {
-        Some(Value::Text(text)) => Some(text.as_str()),
-        _ => None,
-    };
-    let owned = |key: Option<&str>| key.map(str::to_owned);
-    let keys = match row.record_type.kind {
-        RecordKind::Resource => vec![owned(text(columns::PARENT))],
-        RecordKind::Entitlement => vec![owned(text(columns::RESOURCE))],
-        RecordKind::Grant => vec![
-            text(columns::PRINCIPAL).map(|id| format!("{}:{id}", row.record_type.name)),
-            text(columns::ENTITLEMENT).map(|id| format!("entitlement:{id}")),
-        ],
-    };
-    keys.into_iter().flatten().collect()
-}
-
-/// Every scope is closed, and what it declares is what came; so is the source's own count of a scope
-/// that is complete.
-pub fn every_scope_is_closed_and_counted<C: Connector>(config: &Json) {
-    block_on(async {
-        // The protocol itself, counts included, is checked while a sync is collected.
-        let collected = synced(&mut configured::<C>(config).await).await;
-        assert!(!collected.scopes.is_empty(), "the sync opens no scope");
-        for scope in &collected.scopes {
-            if let (true, Some(total)) = (scope.outcome.proves_absence(), scope.source_total) {
-                assert_eq!(
-                    scope.received, total,
-                    "scope {:?} is complete, but the source counts otherwise",
-                    scope.name
-                );
-            }
-        }
-    });
-}
-
-/// A sync that nobody reads any more ends by itself within two seconds.
-pub fn a_cancelled_sync_ends_at_once<C: Connector>(config: &Json) {
-    block_on(async {
-        let schemas = must(C::describe().schemas(), "describe itself").into();
-        let config = must(crate::config::parse(&config.to_string()), "take its configuration");
-        let connector = Arc::new(must(C::open(config).await, "open"));
-        // One message of room: the connector soon waits for a reader that never comes back.
-        let (outbox, mut stream) = mpsc::channel(1);
-        let sync = Sync::new(1, schemas, outbox, CancellationToken::new());
-        let sync = tokio::spawn(service::run(connector, sync));
-        stream.recv().await;
-        let cancelled = Instant::now();
-        drop(stream);
-        let ended = sync.await;
-        assert!(
-            matches!(ended, Ok(Ended::Returned)) && cancelled.elapsed() < CANCEL_DEADLINE,
-            "the sync went on for {CANCEL_DEADLINE:?}; await `Sync::cancelled` beside slow work"
-        );
-    });
-}
-
-/// A connector that looks up records knows those that it reports, of every kind, and none that was
-/// made up; answers come in the order of the keys. One that does not look up says so.
-pub fn a_lookup_agrees_with_the_sync<C: Connector>(config: &Json) {
-    block_on(async {
-        let mut harness = configured::<C>(config).await;
-        let collected = synced(&mut harness).await;
-        let mut kinds: BTreeMap<String, Vec<RecordKey>> = BTreeMap::new();
-        for row in &collected.rows {
-            let keys = kinds.entry(row.record_type.to_string()).or_default();
-            if keys.len() < LOOKUP_KEYS {
-                keys.push(key_of(row));
-            }
-        }
-        let known: Vec<RecordKey> = kinds.into_values().flatten().collect();
-        if !C::describe().can_look_up() {
-            let answer = harness.lookup(&known).await;
-            assert!(answer.is_err(), "it answers lookups; add .looks_up() to its description");
-            return;
-        }
-        // Each beside one that was made up: an answer in another place is seen.
-        let keys: Vec<RecordKey> =
-            known.iter().flat_map(|key| [key.clone(), unlike(key)]).collect();
-        let answers = must(harness.lookup(&keys).await, "look up records");
-        let wrong = keys.iter().zip(&answers).enumerate().filter(|(place, (_, answer))| {
-            let expected = if place % 2 == 0 { Presence::Present } else { Presence::Absent };
-            **answer != expected
-        });
-        let wrong: Vec<_> = wrong.map(|(_, answered)| answered).take(EXAMPLES).collect();
-        assert!(wrong.is_empty(), "answered wrongly: {wrong:#?}");
-    });
-}
-
-fn key_of(row: &Row) -> RecordKey {
-    let text = |column: &str| match row.values.get(column) {
-        Some(Value::Text(text)) => text.clone(),
-        _ => String::new(),
-    };
-    let (id, entitlement) = match row.record_type.kind {
-        RecordKind::Resource | RecordKind::Entitlement => (text(columns::ID), String::new()),
-        RecordKind::Grant => (text(columns::PRINCIPAL), text(columns::ENTITLEMENT)),
-    };
-    RecordKey { record_type: row.record_type.clone(), id, entitlement }
-}
-
-/// A key that looks like this one, and that no source has.
-fn unlike(key: &RecordKey) -> RecordKey {
-    RecordKey { id: format!("{}-a17f0c93d5e2", key.id), ..key.clone() }
-}
-
-fn block_on(case: impl Future<Output = ()>) {
+/// When the connector does not conform.
+pub fn hold<C: Connector>(case: Case, config: &Json) {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    runtime.unwrap_or_else(|error| panic!("no runtime: {error}")).block_on(case);
-}
-
-async fn configured<C: Connector>(config: &Json) -> Harness {
-    must(Harness::configured::<C>(config).await, "take its configuration")
-}
-
-async fn synced(harness: &mut Harness) -> Collected {
-    let (collected, result) = harness.sync().await;
-    must(result, "sync");
-    collected
-}
-
-fn must<T>(result: Result<T, Error>, what: &str) -> T {
-    result.unwrap_or_else(|error| panic!("the connector cannot {what}: {}", error.chain()))
-}
-
-fn keys(collected: &Collected) -> BTreeSet<String> {
-    collected.rows.iter().map(Row::key).collect()
-}
-
-fn scope_names(collected: &Collected) -> BTreeSet<String> {
-    collected.scopes.iter().map(|scope| scope.name.clone()).collect()
+    let runtime = runtime.unwrap_or_else(|error| panic!("no runtime: {error}"));
+    let linked = Linked::<C>(PhantomData);
+    let mut bench = Bench::new(linked, config.clone(), Patience::default());
+    match runtime.block_on(case.judge(&mut bench)) {
+        Ok(()) => {}
+        Err(Objection::Failed(why)) => panic!("{}: {why}", case.name()),
+        Err(Objection::Unjudged(why)) => eprintln!("skipped: {}: {why}", case.name()),
+    }
 }

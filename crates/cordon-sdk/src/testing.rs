@@ -3,16 +3,17 @@
 //! What is collected is what a supervisor would have read: the batches went through their bytes and
 //! back. A stream that breaks the protocol is an [`Error::Bug`] here as it is there.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+mod collector;
 
-use cordon_model::{Batch, Row, ScopeOutcome, ScopeReport, Value, Values, Watermark};
+use std::sync::Arc;
+use std::time::Duration;
+
+use cordon_model::{Row, ScopeReport};
 use cordon_wire::v1::connector_client::ConnectorClient;
 use cordon_wire::v1::connector_server::ConnectorServer;
 use cordon_wire::v1::{self, sync_message::Message as Payload};
 use cordon_wire::{MESSAGE_BYTES_MAX, PROTOCOL};
 use hyper_util::rt::TokioIo;
-use jiff::Timestamp;
 use tokio::net::UnixStream;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::transport::{Channel, Endpoint};
@@ -20,10 +21,13 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
+use self::collector::Collector;
 use crate::{Connector, Error, Presence, RecordKey, serve};
 
 /// Messages between a sync that is drained and its drain.
 const DRAIN_MESSAGES: usize = 4;
+/// Bytes that are kept of what a connector says in words.
+const TOLD_BYTES_MAX: usize = 4 << 20;
 
 /// What one sync reported.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -53,43 +57,77 @@ impl Collected {
     }
 }
 
+/// How long a connector is waited for, and how much is taken of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// For the answer to one call, and for the next message of a sync.
+    pub answer: Duration,
+    /// For the end of a sync.
+    pub sync: Duration,
+    /// Records of one sync, at most.
+    pub records: usize,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        let (answer, sync) = (Duration::from_secs(60), Duration::from_secs(600));
+        Self { answer, sync, records: usize::MAX }
+    }
+}
+
 /// The supervisor's end of a connector's socket, and the connector itself when it is served inside
 /// this process.
 pub struct Harness {
     client: ConnectorClient<Channel>,
     channel: Channel,
     syncs: u64,
+    patience: Patience,
+    told: String,
     stop: Option<DropGuard>,
+}
+
+/// How a connection is used.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Line {
+    /// Bytes of an answer that may be sent ahead of what is read.
+    pub(crate) window: Option<u32>,
+    /// How often it is asked for a sign of life while it is silent.
+    pub(crate) pings: Option<Duration>,
+}
+
+/// A sync that is begun and not read.
+pub struct HeldSync {
+    _stream: tonic::Streaming<v1::SyncMessage>,
 }
 
 impl Harness {
     /// Serves a connector that is not configured yet.
     pub async fn start<C: Connector>() -> Result<Self, Error> {
-        let (near, far) = UnixStream::pair()
-            .map_err(|error| Error::unavailable("no pair of sockets").caused_by(error))?;
-        let stop = CancellationToken::new();
-        let guard = stop.clone().drop_guard();
-        C::describe().schemas()?;
-        tokio::spawn(async move {
-            if let Err(error) = serve::serve_on::<C, _>(far, stop).await {
-                tracing::debug!(%error, "the served connection ended");
-            }
-        });
-        let mut harness = Self::over(near).await?;
-        harness.stop = Some(guard);
+        let (socket, stop) = serve_here::<C>()?;
+        let mut harness = Self::connect(socket).await?;
+        harness.stop = Some(stop);
         Ok(harness)
     }
 
     /// Speaks to a connector at the other end of that socket, such as another process.
     pub async fn connect(socket: std::os::unix::net::UnixStream) -> Result<Self, Error> {
-        let socket = socket.set_nonblocking(true).and_then(|()| UnixStream::from_std(socket));
-        let socket = socket.map_err(|error| Error::unavailable("no socket").caused_by(error))?;
-        Self::over(socket).await
+        Self::connect_with(socket, Line::default()).await
     }
 
-    async fn over(socket: UnixStream) -> Result<Self, Error> {
+    /// The same, over a connection that is not an ordinary one.
+    pub(crate) async fn connect_with(
+        socket: std::os::unix::net::UnixStream,
+        line: Line,
+    ) -> Result<Self, Error> {
+        let socket = socket.set_nonblocking(true).and_then(|()| UnixStream::from_std(socket));
+        let socket = socket.map_err(|error| Error::unavailable("no socket").caused_by(error))?;
         let mut socket = Some(TokioIo::new(socket));
-        let channel = Endpoint::from_static("http://connector")
+        let mut endpoint = Endpoint::from_static("http://connector");
+        if let Some(interval) = line.pings {
+            endpoint = endpoint.http2_keep_alive_interval(interval).keep_alive_while_idle(true);
+        }
+        let channel = endpoint
+            .initial_stream_window_size(line.window)
             .connect_with_connector(tower::service_fn(move |_| {
                 // A connection that broke is not made a second time.
                 let socket = socket.take();
@@ -99,7 +137,8 @@ impl Harness {
             .map_err(|error| Error::unavailable("the connector is not served").caused_by(error))?;
         let client = ConnectorClient::new(channel.clone());
         let client = client.max_decoding_message_size(MESSAGE_BYTES_MAX);
-        Ok(Self { client, channel, syncs: 0, stop: None })
+        let (patience, told) = (Patience::default(), String::new());
+        Ok(Self { client, channel, syncs: 0, patience, told, stop: None })
     }
 
     /// Serves a connector and configures it.
@@ -109,18 +148,37 @@ impl Harness {
         Ok(harness)
     }
 
+    /// Waits no longer, and takes no more, than that.
+    pub fn be_patient(&mut self, patience: Patience) {
+        self.patience = patience;
+    }
+
+    /// What it said so far in words: notes, phases, names of scopes, reasons and errors, a line each.
+    pub fn told(&self) -> &str {
+        &self.told
+    }
+
     /// Hands the configuration over.
     pub async fn configure(&mut self, config: &serde_json::Value) -> Result<(), Error> {
-        let request =
-            v1::ConfigureRequest { protocol: PROTOCOL, configuration: config.to_string() };
-        self.client.configure(request).await.map_err(|status| Error::from_status(&status))?;
-        Ok(())
+        self.configure_as(PROTOCOL, config).await
+    }
+
+    pub(crate) async fn configure_as(
+        &mut self,
+        protocol: u32,
+        config: &serde_json::Value,
+    ) -> Result<(), Error> {
+        let request = v1::ConfigureRequest { protocol, configuration: config.to_string() };
+        let mut client = self.client.clone();
+        self.answer("Configure", client.configure(request)).await.map(drop)
     }
 
     /// Asks whether the source can be reached.
     pub async fn check(&mut self) -> Result<Vec<String>, Error> {
-        let answer = self.client.check(v1::CheckRequest {}).await;
-        Ok(answer.map_err(|status| Error::from_status(&status))?.into_inner().notes)
+        let mut client = self.client.clone();
+        let notes = self.answer("Check", client.check(v1::CheckRequest {})).await?.notes;
+        notes.iter().for_each(|note| self.hear(note));
+        Ok(notes)
     }
 
     /// Whether the connector says that it is in good health.
@@ -134,9 +192,34 @@ impl Harness {
 
     /// Runs one sync and collects it, up to its end or its error.
     pub async fn sync(&mut self) -> (Collected, Result<(), Error>) {
+        match self.begin_sync().await {
+            Ok(stream) => self.sync_on(stream).await,
+            Err(error) => (Collected::default(), Err(error)),
+        }
+    }
+
+    /// Reads a sync that was begun, up to its end or its error.
+    pub(crate) async fn sync_on(
+        &mut self,
+        stream: tonic::Streaming<v1::SyncMessage>,
+    ) -> (Collected, Result<(), Error>) {
         let mut collector = Collector::default();
-        let result = self.collect(&mut collector).await;
+        let within = self.patience.sync;
+        let collecting = self.collect(stream, &mut collector);
+        let result = match tokio::time::timeout(within, collecting).await {
+            Ok(result) => result,
+            Err(_) => Err(Error::unavailable(format!("the sync did not end within {within:?}"))),
+        };
         (collector.collected, result)
+    }
+
+    /// Begins a sync, hears its first word, and reads no further. Dropped, the sync is cancelled.
+    pub async fn hold_sync(&mut self) -> Result<HeldSync, Error> {
+        let mut stream = self.begin_sync().await?;
+        match self.next(&mut stream).await? {
+            Some(_) => Ok(HeldSync { _stream: stream }),
+            None => Err(Error::bug("the stream ended without SyncEnd")),
+        }
     }
 
     /// Asks for the source's word on single records.
@@ -149,8 +232,8 @@ impl Harness {
         });
         let keys: Vec<_> = keys.collect();
         let asked = keys.len();
-        let answer = self.client.lookup(v1::LookupRequest { keys }).await;
-        let answer = answer.map_err(|status| Error::from_status(&status))?.into_inner();
+        let mut client = self.client.clone();
+        let answer = self.answer("Lookup", client.lookup(v1::LookupRequest { keys })).await?;
         let presences = cordon_wire::lookup::presences_from_wire(&answer, asked)
             .map_err(|error| Error::bug("an answer that fits no question").caused_by(error))?;
         let presence = |word| match word {
@@ -162,31 +245,112 @@ impl Harness {
     }
 
     pub(crate) async fn describe(&mut self) -> Result<v1::DescribeResponse, Error> {
-        let answer = self.client.describe(v1::DescribeRequest {}).await;
-        Ok(answer.map_err(|status| Error::from_status(&status))?.into_inner())
+        let mut client = self.client.clone();
+        self.answer("Describe", client.describe(v1::DescribeRequest {})).await
     }
 
-    async fn begin_sync(&mut self) -> Result<tonic::Streaming<v1::SyncMessage>, Error> {
+    pub(crate) async fn begin_sync(&mut self) -> Result<tonic::Streaming<v1::SyncMessage>, Error> {
         self.syncs += 1;
         let mode = v1::SyncMode::Full.into();
         let request = v1::SyncRequest { sync: self.syncs, mode, checkpoint: Vec::new() };
-        let answer = self.client.sync(request).await;
-        Ok(answer.map_err(|status| Error::from_status(&status))?.into_inner())
+        let mut client = self.client.clone();
+        self.answer("Sync", client.sync(request)).await
     }
 
-    async fn collect(&mut self, collector: &mut Collector) -> Result<(), Error> {
-        let mut stream = self.begin_sync().await?;
+    /// The next message of a sync; none at the end of its stream.
+    pub(crate) async fn next(
+        &mut self,
+        stream: &mut tonic::Streaming<v1::SyncMessage>,
+    ) -> Result<Option<v1::SyncMessage>, Error> {
+        let within = self.patience.answer;
+        match tokio::time::timeout(within, stream.message()).await {
+            Ok(Ok(message)) => Ok(message),
+            Ok(Err(status)) => Err(self.failed(&status)),
+            Err(_) => Err(Error::unavailable(format!("the sync said nothing for {within:?}"))),
+        }
+    }
+
+    async fn collect(
+        &mut self,
+        mut stream: tonic::Streaming<v1::SyncMessage>,
+        collector: &mut Collector,
+    ) -> Result<(), Error> {
         loop {
-            let message = stream.message().await.map_err(|status| Error::from_status(&status))?;
-            let Some(message) = message.and_then(|message| message.message) else {
+            let message = self.next(&mut stream).await?.and_then(|message| message.message);
+            let Some(message) = message else {
                 return Err(Error::bug("the stream ended without SyncEnd"));
             };
             if let Payload::SyncEnd(end) = &message {
-                return collector.end(end);
+                collector.end(end)?;
+                return match self.next(&mut stream).await? {
+                    None => Ok(()),
+                    Some(_) => Err(Error::bug("the stream goes on after SyncEnd")),
+                };
+            }
+            match &message {
+                Payload::ScopeBegin(begin) => self.hear(&begin.name),
+                Payload::ScopeEnd(end) => {
+                    self.hear(&end.reason);
+                    self.hear(end.watermark.as_ref().map_or("", |mark| &mark.token));
+                }
+                Payload::Progress(progress) => self.hear(&progress.phase),
+                Payload::Batch(_) | Payload::Checkpoint(_) | Payload::SyncEnd(_) => {}
             }
             collector.take(message)?;
+            let most = self.patience.records;
+            if collector.collected.rows.len() > most {
+                return Err(Error::bug(format!("the sync brings more than {most} records")));
+            }
         }
     }
+
+    async fn answer<T>(
+        &mut self,
+        call: &str,
+        answer: impl Future<Output = Result<tonic::Response<T>, tonic::Status>>,
+    ) -> Result<T, Error> {
+        let within = self.patience.answer;
+        match tokio::time::timeout(within, answer).await {
+            Ok(Ok(answer)) => Ok(answer.into_inner()),
+            Ok(Err(status)) => Err(self.failed(&status)),
+            Err(_) => Err(Error::unavailable(format!("{call} is not answered within {within:?}"))),
+        }
+    }
+
+    fn failed(&mut self, status: &tonic::Status) -> Error {
+        let error = Error::from_status(status);
+        self.hear(status.message());
+        self.hear(&error.chain());
+        if let Error::BadConfig { field, .. } = &error {
+            self.hear(field);
+        }
+        error
+    }
+
+    fn hear(&mut self, words: &str) {
+        if self.told.len() < TOLD_BYTES_MAX {
+            self.told.push_str(words);
+            self.told.push('\n');
+        }
+    }
+}
+
+/// Serves a connector inside this process, until the guard is dropped.
+pub(crate) fn serve_here<C: Connector>()
+-> Result<(std::os::unix::net::UnixStream, DropGuard), Error> {
+    let no_pair = |error| Error::unavailable("no pair of sockets").caused_by(error);
+    let (near, far) = std::os::unix::net::UnixStream::pair().map_err(no_pair)?;
+    far.set_nonblocking(true).map_err(no_pair)?;
+    let far = UnixStream::from_std(far).map_err(no_pair)?;
+    let stop = CancellationToken::new();
+    let guard = stop.clone().drop_guard();
+    C::describe().schemas()?;
+    tokio::spawn(async move {
+        if let Err(error) = serve::serve_on::<C, _>(far, stop).await {
+            tracing::debug!(%error, "the served connection ended");
+        }
+    });
+    Ok((near, guard))
 }
 
 /// Runs a connector once with that configuration and collects what it reports.
@@ -216,123 +380,6 @@ pub async fn drain<C: Connector>(config: serde_json::Value) -> Result<u64, Error
 /// wire themselves. To be taken once.
 pub fn inherited_socket() -> Result<std::os::unix::net::UnixStream, Error> {
     serve::inherited().map_err(|error| Error::unavailable("no socket").caused_by(error))
-}
-
-#[derive(Default)]
-struct Collector {
-    collected: Collected,
-    is_closed: Vec<bool>,
-}
-
-impl Collector {
-    fn take(&mut self, message: Payload) -> Result<(), Error> {
-        match message {
-            Payload::ScopeBegin(begin) => self.begin(begin),
-            Payload::Batch(batch) => {
-                let batch = cordon_wire::batch::from_wire(batch)
-                    .map_err(|error| Error::bug("a batch cannot be read").caused_by(error))?;
-                self.batch(&batch)
-            }
-            Payload::ScopeEnd(end) => self.end_scope(&end),
-            Payload::Progress(_) | Payload::Checkpoint(_) | Payload::SyncEnd(_) => Ok(()),
-        }
-    }
-
-    fn begin(&mut self, begin: v1::ScopeBegin) -> Result<(), Error> {
-        if begin.scope as usize != self.collected.scopes.len() {
-            return Err(Error::bug(format!("scope {} is opened out of order", begin.scope)));
-        }
-        if self.collected.scope(&begin.name).is_some() {
-            return Err(Error::bug(format!("scope {:?} is opened twice", begin.name)));
-        }
-        self.is_closed.push(false);
-        self.collected.scopes.push(ScopeReport {
-            name: begin.name,
-            outcome: ScopeOutcome::Incomplete { reason: "never closed".to_owned() },
-            received: 0,
-            declared: 0,
-            source_total: None,
-            watermark: Watermark::default(),
-        });
-        Ok(())
-    }
-
-    /// The place of a scope that is open.
-    fn open(&self, scope: u32) -> Result<usize, Error> {
-        match self.is_closed.get(scope as usize) {
-            Some(false) => Ok(scope as usize),
-            Some(true) => Err(Error::bug(format!("scope {scope} goes on after its end"))),
-            None => Err(Error::bug(format!("scope {scope} was never opened"))),
-        }
-    }
-
-    fn batch(&mut self, batch: &Batch) -> Result<(), Error> {
-        let place = self.open(batch.scope())?;
-        for index in 0..batch.records() {
-            self.collected.rows.push(row(batch, index)?);
-            self.collected.scope_of_row.push(place);
-        }
-        self.collected.scopes[place].received += batch.records() as u64;
-        Ok(())
-    }
-
-    fn end_scope(&mut self, end: &v1::ScopeEnd) -> Result<(), Error> {
-        let place = self.open(end.scope)?;
-        let bad = |error| Error::bug("the end of a scope cannot be read").caused_by(error);
-        let outcome =
-            cordon_wire::scope::outcome_from_wire(end).map_err(|error| bad(Box::new(error)))?;
-        let watermark = cordon_wire::scope::watermark_from_wire(end.watermark.as_ref())
-            .map_err(|error| bad(Box::new(error)))?;
-        self.is_closed[place] = true;
-        let scope = &mut self.collected.scopes[place];
-        scope.outcome = outcome;
-        scope.declared = end.records;
-        scope.source_total = end.source_total;
-        scope.watermark = watermark;
-        if scope.declared != scope.received {
-            return Err(Error::bug(format!(
-                "scope {:?} declares {} records, {} came",
-                scope.name, scope.declared, scope.received
-            )));
-        }
-        Ok(())
-    }
-
-    fn end(&mut self, end: &v1::SyncEnd) -> Result<(), Error> {
-        if let Some(open) = self.is_closed.iter().position(|closed| !closed) {
-            let name = &self.collected.scopes[open].name;
-            return Err(Error::bug(format!("scope {name:?} is open at the end of the sync")));
-        }
-        let (scopes, records) = (self.collected.scopes.len(), self.collected.rows.len());
-        if (end.scopes as usize, end.records) != (scopes, records as u64) {
-            return Err(Error::bug(format!(
-                "the sync declares {} scopes and {} records, {scopes} and {records} came",
-                end.scopes, end.records
-            )));
-        }
-        Ok(())
-    }
-}
-
-fn row(batch: &Batch, index: usize) -> Result<Row, Error> {
-    let mut values = BTreeMap::new();
-    for column in batch.columns() {
-        if !column.is_present(index) {
-            continue;
-        }
-        let value = match &column.values {
-            Values::Text { .. } => Value::Text(column.text(index).unwrap_or_default().to_owned()),
-            Values::Integer(numbers) => Value::Integer(numbers[index]),
-            Values::Boolean(bits) => Value::Boolean(bits.get(index)),
-            Values::Timestamp(times) => {
-                let time = Timestamp::from_microsecond(times[index])
-                    .map_err(|error| Error::bug("a timestamp is no date").caused_by(error))?;
-                Value::Timestamp(time)
-            }
-        };
-        values.insert(column.name.to_string(), value);
-    }
-    Ok(Row { record_type: batch.record_type().clone(), values })
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use cordon_sdk::conformance::{Case, hold};
 use cordon_sdk::testing::{Harness, sync_once};
 use cordon_sdk::{
     AccountType, Attribute, Connector, Description, Entitlement, Error, Grant, Group, Presence,
@@ -464,34 +465,30 @@ fn a_reading_that_is_not_whole_denies_nobody() {
 
 #[test]
 fn conformance_refuses_a_lookup_that_says_yes_to_everything() {
-    let case = cordon_sdk::conformance::a_lookup_agrees_with_the_sync::<Scripted>;
-    assert!(conformance_refuses(case, "say-yes"));
+    assert!(conformance_refuses(Case::Lookup, "say-yes"));
 }
 
 /// Whether the suite finds fault with an act.
-fn conformance_refuses(case: fn(&serde_json::Value), act: &str) -> bool {
+fn conformance_refuses(case: Case, act: &str) -> bool {
     let config = json!({ "act": act });
-    std::panic::catch_unwind(|| case(&config)).is_err()
+    std::panic::catch_unwind(|| hold::<Scripted>(case, &config)).is_err()
 }
 
 #[test]
 fn a_sync_that_waits_for_its_reader_ends_when_it_is_left() {
-    cordon_sdk::conformance::a_cancelled_sync_ends_at_once::<Scripted>(
-        &json!({ "act": "endless" }),
-    );
+    hold::<Scripted>(Case::Cancel, &json!({ "act": "endless" }));
 }
 
 #[test]
 fn conformance_refuses_a_sync_that_ignores_its_cancellation() {
     let begun = Instant::now();
-    let case = cordon_sdk::conformance::a_cancelled_sync_ends_at_once::<Scripted>;
-    assert!(conformance_refuses(case, "ignore-cancel"));
+    assert!(conformance_refuses(Case::Cancel, "ignore-cancel"));
     assert!(begun.elapsed() < Duration::from_secs(10), "it was not dropped");
 }
 
 #[test]
 fn conformance_refuses_grants_without_principals() {
-    assert!(conformance_refuses(cordon_sdk::conformance::no_grant_dangles::<Scripted>, "many"));
+    assert!(conformance_refuses(Case::References, "many"));
 }
 
 /// Takes any configuration, reports another user each time and that one twice, and counts five.
@@ -527,15 +524,10 @@ impl Connector for Sloppy {
 
 #[test]
 fn conformance_refuses_a_sloppy_connector_in_each_case() {
-    use cordon_sdk::conformance as suite;
-    for (name, case) in [
-        ("description", suite::describe_is_consistent::<Sloppy> as fn(&serde_json::Value)),
-        ("unknown key", suite::an_unknown_key_is_refused_by_name::<Sloppy>),
-        ("other records", suite::two_syncs_report_the_same_records::<Sloppy>),
-        ("duplicates", suite::no_record_is_reported_twice::<Sloppy>),
-        ("counts", suite::every_scope_is_closed_and_counted::<Sloppy>),
-    ] {
-        assert!(std::panic::catch_unwind(|| case(&json!({}))).is_err(), "{name} passed");
+    let cases = [Case::Describe, Case::UnknownKey, Case::Stable, Case::Unique, Case::Scopes];
+    for case in cases {
+        let held = std::panic::catch_unwind(|| hold::<Sloppy>(case, &json!({})));
+        assert!(held.is_err(), "{} passed", case.name());
     }
 }
 

@@ -1,45 +1,15 @@
 //! Conformance on a real server, and what a lookup may say.
 
-use std::sync::OnceLock;
-
+use cordon_sdk::conformance::{Case, hold};
 use cordon_sdk::{Presence, RecordKey, RecordKind, RecordType};
 
 use super::*;
 
-/// The configuration of a server that stands still; of none where there is no slapd.
-fn example() -> Json {
-    static SERVER: OnceLock<Option<Slapd>> = OnceLock::new();
-    let server = SERVER.get_or_init(|| Slapd::start(&Seed::small(), &Access::default()));
-    let url = server.as_ref().map_or_else(|| "ldap://127.0.0.1:1".to_owned(), Slapd::url);
-    config(&url, &json!({}))
-}
-
-mod conforms {
-    use super::*;
-
-    macro_rules! conforms {
-        ($($case:ident),* $(,)?) => {$(
-            #[test]
-            fn $case() {
-                if cordon_testkit::peer::program("slapd").is_none() {
-                    cordon_testkit::capability::skipped("slapd");
-                    return;
-                }
-                cordon_sdk::conformance::$case::<Directory>(&example());
-            }
-        )*};
-    }
-
-    conforms! {
-        describe_is_consistent,
-        an_unknown_key_is_refused_by_name,
-        two_syncs_report_the_same_records,
-        no_record_is_reported_twice,
-        no_grant_dangles,
-        every_scope_is_closed_and_counted,
-        a_cancelled_sync_ends_at_once,
-        a_lookup_agrees_with_the_sync,
-    }
+#[test]
+fn the_connector_conforms() {
+    let Some(server) = Slapd::start(&Seed::small(), &Access::default()) else { return };
+    let config = config(&server.url(), &json!({}));
+    Case::ALL.iter().for_each(|case| hold::<Directory>(*case, &config));
 }
 
 fn key(kind: RecordKind, type_name: &str, id: &str, entitlement: &str) -> RecordKey {

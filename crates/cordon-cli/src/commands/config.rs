@@ -22,7 +22,7 @@ pub(super) fn check(args: &ConfigCheckArgs) -> Result<Exit, Failure> {
 }
 
 /// The one beside us first: it is of our version.
-fn cordond() -> PathBuf {
+pub(super) fn cordond() -> PathBuf {
     let name = PathBuf::from("cordond");
     let Ok(own) = std::env::current_exe() else {
         return name;

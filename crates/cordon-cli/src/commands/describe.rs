@@ -156,7 +156,10 @@ fn rereads(detail: &v1::ConnectorDetail, status: &v1::ConnectorStatus, scene: &S
 
 /// What is missing, item by item; what is in force and what was not asked, in a line each, unless the
 /// page is wide.
-fn isolation<'a>(items: &'a [v1::IsolationItem], scene: &Scene) -> Vec<(&'a str, String)> {
+pub(super) fn isolation<'a>(
+    items: &'a [v1::IsolationItem],
+    scene: &Scene,
+) -> Vec<(&'a str, String)> {
     let named = |item: &'a v1::IsolationItem| {
         let value = item.in_force.map(units::count).unwrap_or_default();
         let words = [item.state.as_str(), &value, &item.detail];
@@ -183,7 +186,7 @@ fn isolation<'a>(items: &'a [v1::IsolationItem], scene: &Scene) -> Vec<(&'a str,
 }
 
 /// What went out, by destination.
-fn flows<'a>(flows: &'a [v1::Flow], scene: &Scene) -> Vec<(&'a str, String)> {
+pub(super) fn flows<'a>(flows: &'a [v1::Flow], scene: &Scene) -> Vec<(&'a str, String)> {
     let line = |flow: &'a v1::Flow| {
         let made = units::plural(flow.connections, "connection", "connections");
         let mut words = format!(
@@ -254,7 +257,7 @@ pub(super) fn checks(findings: &[v1::Finding], scene: &Scene) -> Grid {
     grid
 }
 
-fn scopes(scopes: &[v1::ScopeDetail], scene: &Scene) -> Grid {
+pub(super) fn scopes(scopes: &[v1::ScopeDetail], scene: &Scene) -> Grid {
     let mut grid =
         Grid::new(&["SCOPE", "OUTCOME", ">RECORDS", ">SOURCE SAYS", "WATERMARK", "REASON"]);
     for scope in shown(scopes, scene) {

@@ -93,6 +93,21 @@ fn holds(run: &v1::Run) -> bool {
 }
 
 fn page(run: &v1::Run, scene: &Scene) -> Page {
+    let mut page = outcome(run, scene);
+    if run.outcome == DRY_RUN {
+        let would = if holds(run) { "It would be held back." } else { "It would be committed." };
+        page.line(&format!("  {would} Nothing of it was kept, and nothing was changed."));
+    }
+    if run.outcome == "quarantined" {
+        page.line("  Nothing has been sent downstream; the last known good stays.");
+        page.push("  next: ");
+        page.styled(Tone::Strong, &format!("cordon diff {} {}", run.connector, run.sync)).end();
+    }
+    page
+}
+
+/// How a sync ended, and what was found.
+pub(super) fn outcome(run: &v1::Run, scene: &Scene) -> Page {
     let mut page = Page::new();
     let mark = match run.outcome.as_str() {
         DRY_RUN if holds(run) => scene.glyphs.bad(),
@@ -122,15 +137,6 @@ fn page(run: &v1::Run, scene: &Scene) -> Page {
     }
     if !grid.is_empty() {
         grid.write(&mut page, 2);
-    }
-    if run.outcome == DRY_RUN {
-        let would = if holds(run) { "It would be held back." } else { "It would be committed." };
-        page.line(&format!("  {would} Nothing of it was kept, and nothing was changed."));
-    }
-    if run.outcome == "quarantined" {
-        page.line("  Nothing has been sent downstream; the last known good stays.");
-        page.push("  next: ");
-        page.styled(Tone::Strong, &format!("cordon diff {} {}", run.connector, run.sync)).end();
     }
     page
 }

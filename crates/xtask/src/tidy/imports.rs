@@ -19,7 +19,7 @@ const IMPORTERS: [(&str, &[&str]); 12] = [
     ("cordon-ledger", &["cordond"]),
     ("cordon-sandbox", &["cordond"]),
     ("cordon-sinks", &["cordond"]),
-    ("cordon-sdk", &["connectors", "cordon-hostile", "cordon-testkit", "cordon-tls"]),
+    ("cordon-sdk", &["connectors", "cordon-cli", "cordon-hostile", "cordon-testkit", "cordon-tls"]),
     ("cordon-tls", &["connectors"]),
     ("cordon-testkit", &["dev:*"]),
     // Programs are started, never linked.

@@ -26,9 +26,12 @@ pub(crate) fn description(scenario: &Scenario) -> v1::DescribeResponse {
                 }
             }
             Act::SecretField(name) => {
-                let field = serde_json::json!({ "type": "string", "writeOnly": true });
-                description.configuration_schema =
-                    serde_json::json!({ "properties": { name: field } }).to_string();
+                let secret = serde_json::json!({ "type": "string", "writeOnly": true });
+                // `secrets.key` is a field inside another.
+                let schema = name.rsplit('.').fold(secret, |schema, name| {
+                    serde_json::json!({ "type": "object", "properties": { name: schema } })
+                });
+                description.configuration_schema = schema.to_string();
             }
             Act::FutureProtocol => {
                 description.protocol_min = cordon_wire::PROTOCOL + 1;

@@ -69,7 +69,8 @@ pub(crate) fn description(scenario: &Scenario) -> v1::DescribeResponse {
             .into_iter()
             .collect(),
         schemas: schemas.collect(),
-        configuration_schema: r#"{"type":"object"}"#.to_owned(),
+        configuration_schema: r#"{"type":"object","properties":{"file":{"type":"string"}}}"#
+            .to_owned(),
     }
 }
 

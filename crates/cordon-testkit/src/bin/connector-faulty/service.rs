@@ -38,13 +38,7 @@ pub(crate) enum Source {
 
 impl Source {
     fn read(&self) -> Result<Scenario, Status> {
-        let bad = |text: String| {
-            cordon_wire::error::error_to_status(&v1::Error {
-                kind: v1::ErrorKind::BadConfig.into(),
-                message: text,
-                ..v1::Error::default()
-            })
-        };
+        let bad = |text: String| bad_config("", &text);
         match self {
             Self::Given(scenario) => Ok(Scenario::clone(scenario)),
             Self::File(path) => {
@@ -56,18 +50,42 @@ impl Source {
         }
     }
 
-    /// Reads it from the configuration: a scenario, or `{"file": path}`.
-    fn from_config(text: &str) -> Result<Option<Self>, serde_json::Error> {
-        let config: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text)?;
+    /// Reads it from the configuration: a scenario, or `{"file": path}` and secrets beside it.
+    fn from_config(text: &str) -> Result<Option<Self>, Status> {
+        let config: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_str(text).map_err(|error| bad_config("", &error.to_string()))?;
         if config.is_empty() {
             return Ok(None);
         }
-        if let Some(serde_json::Value::String(file)) = config.get("file") {
-            return Ok(Some(Self::File(file.into())));
+        let file = match config.get("file") {
+            None => {
+                let scenario = serde_json::from_value(config.into());
+                return scenario.map(|it| Some(Self::Given(Box::new(it)))).map_err(refused);
+            }
+            Some(file) => file.as_str().ok_or_else(|| bad_config("file", "it is no path"))?,
+        };
+        match config.keys().find(|key| !matches!(key.as_str(), "file" | "password" | "secrets")) {
+            Some(unknown) => Err(bad_config(unknown, "there is no such key")),
+            None => Ok(Some(Self::File(file.into()))),
         }
-        let scenario = serde_json::from_value(config.into())?;
-        Ok(Some(Self::Given(Box::new(scenario))))
     }
+}
+
+fn bad_config(field: &str, message: &str) -> Status {
+    cordon_wire::error::error_to_status(&v1::Error {
+        kind: v1::ErrorKind::BadConfig.into(),
+        message: message.to_owned(),
+        field: field.to_owned(),
+        retry_after_ms: 0,
+    })
+}
+
+/// Why a scenario cannot be read, with the key that nobody knows.
+#[expect(clippy::needless_pass_by_value, reason = "as map_err hands it over")]
+fn refused(error: serde_json::Error) -> Status {
+    let message = error.to_string();
+    let unknown = message.strip_prefix("unknown field `").and_then(|rest| rest.split_once('`'));
+    bad_config(unknown.map_or("", |(field, _)| field), &message)
 }
 
 /// The connector.
@@ -111,10 +129,12 @@ impl Connector for Faulty {
         &self,
         request: Request<v1::ConfigureRequest>,
     ) -> Result<Response<v1::ConfigureResponse>, Status> {
-        let configuration = request.into_inner().configuration;
+        let v1::ConfigureRequest { protocol, configuration } = request.into_inner();
+        if protocol != cordon_wire::PROTOCOL {
+            return Err(Status::unimplemented(format!("protocol {protocol} is not spoken here")));
+        }
         leaks::remember(&configuration);
-        let source = Source::from_config(&configuration)
-            .map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let source = Source::from_config(&configuration)?;
         if let Some(source) = source {
             *self.source.lock().unwrap_or_else(PoisonError::into_inner) = source;
         }
@@ -149,6 +169,9 @@ impl Connector for Faulty {
         &self,
         request: Request<v1::LookupRequest>,
     ) -> Result<Response<v1::LookupResponse>, Status> {
+        if !self.scenario()?.looks_up {
+            return Err(Status::unimplemented("single records are not looked up"));
+        }
         self.pass(&Point::Lookup).await?;
         Ok(Response::new(lies::lookup(&self.scenario()?, &request.into_inner().keys)))
     }
