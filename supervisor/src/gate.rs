@@ -6,6 +6,7 @@
 
 mod ask;
 mod decide;
+mod grace;
 mod history;
 mod look;
 mod memory;
@@ -158,6 +159,7 @@ impl<'a> Gate<'a> {
             },
             started_at: Timestamp::now(),
             shape: self.connector.policy.shape.is_on,
+            grace: self.grace(last_good.as_ref()),
         };
         let store = self.host.store.clone();
         let opened = tokio::task::spawn_blocking(move || {

@@ -319,7 +319,7 @@ impl Deliveries {
     ) -> Result<Self, cordon_store::ReadError> {
         let from = work.from.map(|sync| store.snapshot(&connector, sync)).transpose()?;
         let to = store.snapshot(&connector, work.to)?;
-        let changes = store.changes(from.as_ref(), &to, work.skip)?;
+        let changes = store.deliveries(from.as_ref(), &to, work.skip)?;
         Ok(Self { place: work.skip, work, connector, changes })
     }
 

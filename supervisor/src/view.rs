@@ -75,6 +75,14 @@ pub(crate) struct Facts {
     pub(crate) asked: Option<RequestRow>,
 }
 
+impl Facts {
+    /// What the last known good says of removals that are accepted and not final.
+    pub(crate) fn pending_removals(&self) -> Option<&cordon_model::Finding> {
+        let code = cordon_validate::codes::PENDING_REMOVALS.code;
+        self.last_good_run.as_ref()?.findings.iter().find(|finding| finding.code == code)
+    }
+}
+
 impl View {
     /// The state of its process in one word.
     pub(crate) fn runtime(&self) -> &'static str {

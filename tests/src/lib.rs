@@ -25,6 +25,8 @@ mod explain;
 #[cfg(test)]
 mod gate;
 #[cfg(test)]
+mod grace;
+#[cfg(test)]
 mod held;
 #[cfg(test)]
 mod host_faults;

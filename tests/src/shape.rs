@@ -192,6 +192,28 @@ fn a_group_that_lost_all_its_members_is_held_where_one_that_lost_two_is_not() {
 }
 
 #[test]
+fn another_tenants_records_in_a_sync_are_held() {
+    let known = workers(220);
+    let export = Export::accepted(alone(), &known);
+    // A joiner or two are a normal day.
+    let mut joined = known.clone();
+    joined.extend(workers(222).split_off(220));
+    assert_eq!(export.sync(&joined)["outcome"], "committed");
+    let others = (0..60_u32).map(|number| Worker {
+        id: format!("x{number:04}"),
+        mail: format!("someone{number}@other.example"),
+        teams: format!("o{}", number % 5),
+    });
+    let mixed: Vec<Worker> = joined.iter().cloned().chain(others).collect();
+    let run = export.sync(&mixed);
+    assert_eq!(run["outcome"], "quarantined", "{run}");
+    assert!(held_by(&run).contains(&"CRD-D601".to_owned()), "{run}");
+    delivered(&export.host);
+    let believed = believed_from(&export.host, "hr");
+    assert!(believed.keys().all(|key| !key.contains("x00")), "nothing of theirs went out");
+}
+
+#[test]
 fn an_attribute_that_all_lost_or_that_came_in_capitals_is_held() {
     let all = workers(300);
     let with = |mail: &dyn Fn(&str) -> String| -> Vec<Worker> {

@@ -180,6 +180,7 @@ pub(crate) fn spec() -> StageSpec {
     let schemas = cordon_wire::describe::schemas_from_wire(&seeds::schemas());
     StageSpec {
         shape: true,
+        grace: None,
         connector: connector(),
         sync: SyncNumber(1),
         schemas: schemas.unwrap_or_else(|error| panic!("{error}")),

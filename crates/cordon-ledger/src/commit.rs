@@ -36,8 +36,13 @@ pub struct Commit {
     pub from: Option<SyncNumber>,
     /// When the sync began.
     pub taken_at: Timestamp,
-    /// Changes between the two. As many sequence numbers are given out.
+    /// Changes between the two.
     pub counts: ChangeCounts,
+    /// Changes that go out with it: others where removals are pending. As many sequence numbers are
+    /// given out.
+    pub delivered: u64,
+    /// Its pending removals as their own JSON, for the evidence; none: it has no such thing.
+    pub pending: Option<Value>,
     /// Records that it holds.
     pub records: u64,
     /// Records that it holds, by label.
@@ -163,7 +168,7 @@ async fn make(
         Acceptance::Policy { .. } => waiting.map(|row| row.sync),
         Acceptance::Release { .. } | Acceptance::Part(_) => None,
     };
-    let entry = outbox::next_entry(connection, connector, commit.counts.total()).await?;
+    let entry = outbox::next_entry(connection, connector, commit.delivered).await?;
     let learnt = commit.memory.as_deref();
     let vouched = memory::vouched(connection, connector, learnt).await?;
     let mut body = body(commit, &entry, superseded, judgement.as_ref());
@@ -291,6 +296,7 @@ fn body(
         "from": commit.from,
         "snapshot": snapshot_body(&row(commit, EvidenceSeq::default(), Timestamp::UNIX_EPOCH)),
         "changes": commit.counts,
+        "pending": commit.pending,
         "position": entry.position,
         "first_seq": entry.first_seq,
         "last_seq": entry.last_seq,

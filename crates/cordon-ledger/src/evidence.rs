@@ -30,12 +30,13 @@ pub(crate) mod kind {
     pub(crate) const QUARANTINE_REJECTED: &str = "quarantine.rejected";
     pub(crate) const REMAINS: &str = "quarantine.remains";
     pub(crate) const REQUESTED: &str = "release.requested";
+    pub(crate) const LAPSED: &str = "release.lapsed";
     pub(crate) const COMMITTED: &str = "snapshot.committed";
     pub(crate) const FORGOTTEN: &str = "snapshots.forgotten";
     pub(crate) const DELIVERED: &str = "delivery.completed";
     pub(crate) const TRIED: &str = "run.tried";
 
-    pub(crate) const ALL: [&str; 13] = [
+    pub(crate) const ALL: [&str; 14] = [
         CREATED,
         WANTED,
         RUN_STARTED,
@@ -45,6 +46,7 @@ pub(crate) mod kind {
         QUARANTINE_REJECTED,
         REMAINS,
         REQUESTED,
+        LAPSED,
         COMMITTED,
         FORGOTTEN,
         DELIVERED,

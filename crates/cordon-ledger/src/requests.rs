@@ -13,7 +13,7 @@ use sqlx::sqlite::SqliteRow;
 
 use crate::cells::{self, Cells};
 use crate::chain::kept_time;
-use crate::evidence::{self, Entry, kind};
+use crate::evidence::{self, Entry, SUPERVISOR, kind};
 use crate::{EvidenceSeq, Ledger, ReadError, WriteError, quarantine};
 
 const TABLE: &str = "requests";
@@ -70,6 +70,13 @@ impl Ledger {
         tx.end(done).await
     }
 
+    /// Takes out what nobody confirmed in time, with a record of each; gives whose they were.
+    pub async fn lapse_requests(&self, now: Timestamp) -> Result<Vec<ConnectorName>, WriteError> {
+        let mut tx = self.begin(TABLE).await?;
+        let done = expire(tx.connection(), now).await;
+        tx.end(done).await
+    }
+
     /// What a first person asked for, of one connector or of all.
     pub async fn release_requests(
         &self,
@@ -120,6 +127,33 @@ async fn replace(
     .await
     .map_err(written)?;
     Ok(evidence)
+}
+
+async fn expire(
+    connection: &mut SqliteConnection,
+    now: Timestamp,
+) -> Result<Vec<ConnectorName>, WriteError> {
+    let mut lapsed = Vec::new();
+    for request in all(connection, None).await? {
+        if request.expires_at > now {
+            continue;
+        }
+        let entry = Entry {
+            kind: kind::LAPSED,
+            connector: Some(&request.connector),
+            actor: SUPERVISOR,
+            body: json!({
+                "sync": request.sync,
+                "digest": request.digest,
+                "by": request.by,
+                "requested": request.evidence,
+            }),
+        };
+        evidence::append(connection, entry, now).await?;
+        lapse(connection, &request.connector).await?;
+        lapsed.push(request.connector);
+    }
+    Ok(lapsed)
 }
 
 /// What waits is another, or waits no more.

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{RecordType, Row};
+use crate::{RecordType, Row, SyncNumber};
 
 /// What happened to a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -50,4 +51,17 @@ pub struct Change {
     /// The record after; none when it was removed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub after: Option<Row>,
+    /// Since when its removal is accepted and not final; none: it is no such record, or nobody asked.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub pending_removal: Option<PendingRemoval>,
+}
+
+/// A removal that was accepted and can still be taken back by the source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingRemoval {
+    /// The sync that no longer had the record.
+    pub sync: SyncNumber,
+    /// When the removal was accepted; none: in the moment of which the change tells.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub since: Option<Timestamp>,
 }

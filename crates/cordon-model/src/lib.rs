@@ -12,7 +12,7 @@ mod scope;
 mod text;
 
 pub use batch::{BATCH_RECORDS_MAX, Batch, BatchError, Bits, Column, TEXT_BYTES_MAX, Values};
-pub use change::{Change, ChangeOp};
+pub use change::{Change, ChangeOp, PendingRemoval};
 pub use finding::{Finding, Outcome, Severity};
 pub use name::{AttributeName, ConnectorName, NameError, SyncNumber, TypeName};
 pub use record::{

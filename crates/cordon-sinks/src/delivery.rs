@@ -8,6 +8,10 @@
 //!  "key":"user:1042","before":{"id":"1042","title":"SRE"},"after":{"id":"1042","title":"Lead"}}
 //! ```
 //!
+//! Where a policy gives removals a time of grace, a record that is to be removed is first `modified`, with
+//! `"pending_removal":{"sync":418,"since":"2026-03-02T04:00:00Z"}` beside `after`, which holds it as it last
+//! was. It is `removed` when the time is over, or `modified` without that field when its source has it again.
+//!
 //! `op` is `added`, `modified` or `removed`; `before` is null for what was added, `after` for what was
 //! removed. Attributes that the record does not have are absent. Timestamps are RFC 3339.
 //!
@@ -77,6 +81,10 @@ impl Delivery {
             key: &self.change.key,
             before: self.change.before.as_ref().map(plain),
             after: self.change.after.as_ref().map(plain),
+            pending_removal: self.change.pending_removal.map(|pending| Pending {
+                sync: pending.sync.0,
+                since: pending.since.unwrap_or(self.committed_at),
+            }),
         }
     }
 }
@@ -97,6 +105,15 @@ pub(crate) struct Envelope<'a> {
     key: &'a str,
     before: Option<BTreeMap<&'a str, Plain<'a>>>,
     after: Option<BTreeMap<&'a str, Plain<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pending_removal: Option<Pending>,
+}
+
+/// Since when a removal is accepted and not final.
+#[derive(Serialize)]
+struct Pending {
+    sync: u64,
+    since: Timestamp,
 }
 
 /// A value without the tag of its type.

@@ -48,7 +48,7 @@ fn part(
 ) -> Result<(), Box<dyn std::error::Error>> {
     let began = Instant::now();
     let selection = Selection::without_removals();
-    let composed = store.compose(SyncNumber(3), Some(first), second, &selection)?;
+    let composed = store.compose(SyncNumber(3), Some(first), second, &selection, None)?;
     let composing = began.elapsed();
     let part = store.candidate(connector, SyncNumber(3))?;
     let began = Instant::now();
@@ -89,6 +89,7 @@ fn sync(
             isolation: Default::default(),
         },
         started_at: Timestamp::UNIX_EPOCH,
+        grace: None,
         // Without the detector, to see what it costs.
         shape: std::env::args().nth(3).as_deref() != Some("no-shape"),
     })?;

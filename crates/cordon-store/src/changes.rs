@@ -5,24 +5,34 @@
 //! that is not there. Within a type the order is that of rows in their files, so that files are read
 //! from front to back however many changes there are. The same two snapshots always give the same
 //! order, which is what lets a delivery resume by number.
+//!
+//! There are two views of a snapshot. What it holds is what is judged and reviewed. What sinks are told
+//! also has the records whose removal is accepted and not final: becoming a tombstone, and coming back
+//! from it, are modifications to them.
 
 use std::collections::{BTreeMap, VecDeque};
 
-use cordon_model::{Change, ChangeOp, RecordType, Row};
+use cordon_model::{Change, ChangeOp, PendingRemoval, RecordType, Row};
+use serde::{Deserialize, Serialize};
 
-use crate::index::{Located, Step, walk};
-use crate::manifest::FileEntry;
+use crate::index::{Located, Merged, Step, walk};
+use crate::manifest::{FileEntry, Since};
 use crate::read_error::{Damage, ReadError};
 use crate::rows::{DataFile, Fetched};
 use crate::snapshot::Snapshot;
 use crate::sorter::{Fixed, Sorted, Sorter};
 use crate::store::Store;
 
+mod view;
+
+use view::{Files, View};
+pub(crate) use view::{Sides, types};
+
 /// Bytes of rows that are fetched together, at most.
 const BLOCK_BYTES_MAX: u64 = 32 << 20;
 
 /// Changes of one kind and type, counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ChangeCounts {
     /// Keys that are new.
     pub added: u64,
@@ -48,11 +58,32 @@ impl Store {
         to: &Snapshot,
         skip: u64,
     ) -> Result<Changes, ReadError> {
-        let types = types(from, to);
+        self.changes_in(View::Held, from, to, skip)
+    }
+
+    /// The same as sinks are told of them, pending removals included.
+    pub fn deliveries(
+        &self,
+        from: Option<&Snapshot>,
+        to: &Snapshot,
+        skip: u64,
+    ) -> Result<Changes, ReadError> {
+        self.changes_in(View::Told, from, to, skip)
+    }
+
+    fn changes_in(
+        &self,
+        view: View,
+        from: Option<&Snapshot>,
+        to: &Snapshot,
+        skip: u64,
+    ) -> Result<Changes, ReadError> {
+        let types = view.types(from, to);
         let removed = types.iter().rev().map(|of| (Phase::Removed, of.clone()));
         let present = types.iter().map(|of| (Phase::Present, of.clone()));
         let mut changes = Changes {
             store: self.clone(),
+            view,
             from: from.cloned(),
             to: to.clone(),
             sections: removed.chain(present).collect(),
@@ -68,6 +99,7 @@ impl Store {
     pub fn records(&self, of: &Snapshot, record_type: &RecordType) -> Result<Changes, ReadError> {
         let mut records = Changes {
             store: self.clone(),
+            view: View::Held,
             from: None,
             to: of.clone(),
             sections: [(Phase::Present, record_type.clone())].into(),
@@ -86,19 +118,10 @@ impl Store {
     ) -> Result<BTreeMap<RecordType, ChangeCounts>, ReadError> {
         let mut counted = BTreeMap::new();
         for record_type in types(from, to) {
-            let mut counts = ChangeCounts::default();
-            let before = self.merged(files(from, &record_type))?;
-            walk(before, self.merged(files(Some(to), &record_type))?, |step| {
-                match step {
-                    Step::Added(_) => counts.added += 1,
-                    Step::Removed(_) => counts.removed += 1,
-                    Step::Both { before, after } if before.entry.hash != after.entry.hash => {
-                        counts.modified += 1;
-                    }
-                    Step::Both { .. } => {}
-                }
-                Ok::<_, ReadError>(())
-            })?;
+            let before = View::Held.files(from, &record_type);
+            let after = View::Held.files(Some(to), &record_type);
+            let sides = Sides { before: before.live, after: after.live };
+            let counts = count(sides, self.merged(before.all)?, self.merged(after.all)?)?;
             if counts != ChangeCounts::default() {
                 counted.insert(record_type, counts);
             }
@@ -107,19 +130,23 @@ impl Store {
     }
 }
 
-/// Every kind and type of either side, in order.
-pub(crate) fn types(from: Option<&Snapshot>, to: &Snapshot) -> Vec<RecordType> {
-    let both = from.into_iter().chain([to]);
-    let mut types: Vec<_> =
-        both.flat_map(|of| of.manifest.files.iter().map(|file| file.record_type.clone())).collect();
-    types.sort();
-    types.dedup();
-    types
-}
-
-fn files<'a>(of: Option<&'a Snapshot>, record_type: &RecordType) -> Vec<&'a FileEntry> {
-    let files = of.into_iter().flat_map(|of| &of.manifest.files);
-    files.filter(|file| file.record_type == *record_type).collect()
+/// Counts the changes of one kind and type.
+pub(crate) fn count(
+    sides: Sides,
+    before: Merged,
+    after: Merged,
+) -> Result<ChangeCounts, ReadError> {
+    let mut counts = ChangeCounts::default();
+    walk(before, after, |step| {
+        match step {
+            Step::Added(_) => counts.added += 1,
+            Step::Removed(_) => counts.removed += 1,
+            Step::Both { before, after } if sides.differ(&before, &after) => counts.modified += 1,
+            Step::Both { .. } => {}
+        }
+        Ok::<_, ReadError>(())
+    })?;
+    Ok(counts)
 }
 
 /// Which changes a section has.
@@ -151,11 +178,13 @@ struct Pending {
     place: Place,
     /// The old row of a modification.
     before: Option<Place>,
+    /// The ordinal of the scope that it is in.
+    scope: u32,
 }
 
 impl Fixed for Pending {
     type Key = Place;
-    const BYTES: usize = 16;
+    const BYTES: usize = 20;
 
     fn key(&self) -> Place {
         self.place
@@ -164,7 +193,7 @@ impl Fixed for Pending {
     fn put(&self, out: &mut [u8]) {
         // No snapshot has so many files of one type.
         let before = self.before.unwrap_or(Place { file: u32::MAX, row: 0 });
-        let numbers = [self.place.file, self.place.row, before.file, before.row];
+        let numbers = [self.place.file, self.place.row, before.file, before.row, self.scope];
         for (number, out) in numbers.iter().zip(out.chunks_exact_mut(4)) {
             out.copy_from_slice(&number.to_le_bytes());
         }
@@ -174,10 +203,11 @@ impl Fixed for Pending {
         let mut numbers = bytes.chunks_exact(4).map(|number| {
             u32::from_le_bytes(*number.first_chunk().expect("a chunk has four bytes"))
         });
-        let mut next = || numbers.next().expect("a pending change has 16 bytes");
+        let mut next = || numbers.next().expect("a pending change has 20 bytes");
         let place = Place { file: next(), row: next() };
         let before = Place { file: next(), row: next() };
-        Self { place, before: (before.file != u32::MAX).then_some(before) }
+        let scope = next();
+        Self { place, before: (before.file != u32::MAX).then_some(before), scope }
     }
 }
 
@@ -185,6 +215,7 @@ impl Fixed for Pending {
 #[derive(Debug)]
 pub struct Changes {
     store: Store,
+    view: View,
     from: Option<Snapshot>,
     to: Snapshot,
     sections: VecDeque<(Phase, RecordType)>,
@@ -200,6 +231,10 @@ struct Section {
     sorted: Sorted<Pending>,
     before: Side,
     after: Side,
+    /// Files of the new side that hold records.
+    live: usize,
+    /// Since when removals are pending, by file behind those and by scope.
+    since: Vec<Vec<Since>>,
     block: VecDeque<Pending>,
     block_max: usize,
 }
@@ -264,13 +299,15 @@ impl Changes {
     /// Walks the indexes for the next section that is not skipped whole.
     fn start_section(&mut self) -> Result<(), ReadError> {
         while let Some((phase, record_type)) = self.sections.pop_front() {
-            let before = files(self.from.as_ref(), &record_type);
-            let after = files(Some(&self.to), &record_type);
+            let Files { all: before, live } = self.view.files(self.from.as_ref(), &record_type);
+            let was_live = live;
+            let Files { all: after, live } = self.view.files(Some(&self.to), &record_type);
+            let sides = Sides { before: was_live, after: live };
             let mut sorter = Sorter::new(&self.store.shared.layout.staging());
             let mut count = 0;
             let max = self.store.limits.target_entries;
             walk(self.store.merged(before.clone())?, self.store.merged(after.clone())?, |step| {
-                if let Some(pending) = pending(phase, step) {
+                if let Some(pending) = pending(phase, sides, step) {
                     sorter.push(pending);
                     sorter.shrink(max)?;
                     count += 1;
@@ -290,8 +327,18 @@ impl Changes {
             let most = self.store.limits.block_changes as u64;
             let block_max = (BLOCK_BYTES_MAX / row_bytes).clamp(1, most) as usize;
             let block = VecDeque::new();
-            self.running =
-                Some(Section { phase, record_type, sorted, before, after, block, block_max });
+            let since = self.view.since(&self.to, &record_type);
+            self.running = Some(Section {
+                phase,
+                record_type,
+                sorted,
+                before,
+                after,
+                live,
+                since,
+                block,
+                block_max,
+            });
             return Ok(());
         }
         Ok(())
@@ -340,6 +387,7 @@ impl Section {
             }
         }
         let Some(pending) = self.block.pop_front() else { return Ok(None) };
+        let pending_removal = self.pending_removal(&pending);
         let (op, before, after) = match (self.phase, pending.before) {
             (Phase::Removed, _) => (ChangeOp::Removed, Some(pending.place), None),
             (Phase::Present, None) => (ChangeOp::Added, None, Some(pending.place)),
@@ -349,17 +397,28 @@ impl Section {
         let after = after.map(|place| self.after.row(place)).transpose()?;
         let key = after.as_ref().or(before.as_ref()).map(Row::key).unwrap_or_default();
         let record_type = self.record_type.clone();
-        Ok(Some(Change { op, record_type, key, before, after }))
+        Ok(Some(Change { op, record_type, key, before, after, pending_removal }))
+    }
+
+    /// Since when the new row is a tombstone's.
+    fn pending_removal(&self, pending: &Pending) -> Option<PendingRemoval> {
+        if self.phase == Phase::Removed {
+            return None;
+        }
+        let dead = (pending.place.file as usize).checked_sub(self.live)?;
+        let Since { sync, at } = *self.since.get(dead)?.get(pending.scope as usize)?;
+        Some(PendingRemoval { sync, since: at })
     }
 }
 
-fn pending(phase: Phase, step: Step) -> Option<Pending> {
-    match (phase, step) {
-        (Phase::Removed, Step::Removed(old)) => Some(Pending { place: old.into(), before: None }),
-        (Phase::Present, Step::Added(new)) => Some(Pending { place: new.into(), before: None }),
-        (Phase::Present, Step::Both { before, after }) if before.entry.hash != after.entry.hash => {
-            Some(Pending { place: after.into(), before: Some(before.into()) })
+fn pending(phase: Phase, sides: Sides, step: Step) -> Option<Pending> {
+    let (of, before) = match (phase, step) {
+        (Phase::Removed, Step::Removed(old)) => (old, None),
+        (Phase::Present, Step::Added(new)) => (new, None),
+        (Phase::Present, Step::Both { before, after }) if sides.differ(&before, &after) => {
+            (after, Some(before.into()))
         }
-        _ => None,
-    }
+        _ => return None,
+    };
+    Some(Pending { place: of.into(), before, scope: of.entry.scope() })
 }

@@ -25,11 +25,11 @@ use crate::ChangeCounts;
 use crate::changes;
 use crate::columns::SCOPE;
 use crate::compose::pick::Picked;
-use crate::finish::{self, Carried, Part, Ready};
+use crate::finish::{self, Burial, Carried, Grace, Part, Ready};
 use crate::manifest::{Composition, FileEntry, Manifest};
 use crate::read_error::ReadError;
 use crate::snapshot::Snapshot;
-use crate::stage::{StageError, StageSpec, StageTimings, Staged, Staging};
+use crate::stage::{StageError, StageSpec, StageTimings, Staged, Staging, StagingDir};
 use crate::store::Store;
 
 /// Why nothing was composed. Candidate and last known good are as they were.
@@ -107,13 +107,15 @@ pub struct Composed {
 
 impl Store {
     /// Composes the last known good and the selected changes of a candidate to a candidate that is
-    /// numbered `sync`. A selection of everything gives the candidate's own content.
+    /// numbered `sync`. A selection of everything gives the candidate's own content. Removals that are
+    /// selected are pending as long as `grace` says; it ends for none.
     pub fn compose(
         &self,
         sync: SyncNumber,
         last_good: Option<&Snapshot>,
         candidate: &Snapshot,
         selection: &Selection,
+        grace: Option<Grace>,
     ) -> Result<Composed, ComposeError> {
         let picked = Picked::new(self, last_good, candidate, selection)?;
         let (selected, left) = picked.counts();
@@ -126,10 +128,11 @@ impl Store {
             of_digest: candidate.digest.to_string(),
             selection: selection.clone(),
         };
+        let grace = grace.map(|grace| Grace { ends: false, ..grace });
         let staged = if left == ChangeCounts::default() {
-            self.renumber(candidate, sync, composition)?
+            self.renumber(candidate, sync, composition, (last_good, grace))?
         } else {
-            self.compose_part(sync, last_good, candidate, composition, &picked)?
+            self.compose_part(sync, last_good, candidate, composition, &picked, grace)?
         };
         Ok(Composed { staged, selected, left })
     }
@@ -140,11 +143,28 @@ impl Store {
         candidate: &Snapshot,
         sync: SyncNumber,
         composition: Composition,
+        (last_good, grace): (Option<&Snapshot>, Option<Grace>),
     ) -> Result<Staged, StageError> {
+        let of = &candidate.manifest;
         let composed = Some(composition);
-        let manifest = Manifest { sync, composed, ..(*candidate.manifest).clone() };
+        let (tombstones, pending, delivered) = (Vec::new(), None, None);
+        let mut manifest =
+            Manifest { sync, composed, tombstones, pending, delivered, ..(**of).clone() };
+        let dir = StagingDir::make(self, &of.connector, sync)?;
+        let reports = reports(of);
+        let mut stones = Vec::new();
+        if let Some(last_good) = last_good {
+            let parts: Vec<Part> = of.files.iter().map(stored).collect();
+            let began = of.taken_at;
+            let burial =
+                Burial { store: self, dir: &dir, sync, began, grace, reports: &reports, last_good };
+            if let Some(buried) = burial.bury(&parts)? {
+                stones = buried.put_into(&mut manifest);
+            }
+        }
         let _commit = self.commit_shared();
         self.check_files(candidate)?;
+        finish::install(self, stones)?;
         let digest = finish::shelve(self, &manifest)?;
         Ok(finish::staged(manifest, digest, StageTimings::default()))
     }
@@ -156,6 +176,7 @@ impl Store {
         candidate: &Snapshot,
         composition: Composition,
         picked: &Picked,
+        grace: Option<Grace>,
     ) -> Result<Staged, ComposeError> {
         let of = &candidate.manifest;
         let mut staging = self.stage(StageSpec {
@@ -166,6 +187,7 @@ impl Store {
             // It is as old as the oldest of what it holds.
             started_at: last_good.map_or(of.taken_at, |known| known.manifest.taken_at),
             shape: of.step.is_some(),
+            grace,
         })?;
         self.append_taken(&mut staging, candidate, picked)?;
         ends::check_left(&mut staging, last_good, picked)?;
@@ -227,6 +249,12 @@ fn runs(scopes: &StringArray) -> Vec<(usize, usize)> {
         }
     }
     runs
+}
+
+/// What was said of each scope of a candidate.
+fn reports(of: &Manifest) -> finish::Reports {
+    let scopes = of.census.scopes.iter();
+    scopes.map(|(name, scope)| (name.clone(), scope.report.clone())).collect()
 }
 
 /// A file of a stored candidate or snapshot.

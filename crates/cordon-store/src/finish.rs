@@ -13,6 +13,7 @@ mod references;
 mod runs;
 mod sides;
 mod step;
+mod tombstones;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -32,13 +33,15 @@ use crate::stage::{StageError, StageTimings, Staged, Staging};
 pub(crate) use carry::Carried;
 pub(crate) use census::delta_between;
 pub(crate) use chosen::Chosen;
-pub(crate) use commit::shelve;
+pub(crate) use commit::{install, shelve};
 pub(crate) use part::Part;
 pub(crate) use step::{Stepped, step};
+pub(crate) use tombstones::Burial;
+pub use tombstones::Grace;
 pub(crate) use watch::Watch;
 
 /// What was said of each scope, by name.
-type Reports = BTreeMap<String, ScopeReport>;
+pub(crate) type Reports = BTreeMap<String, ScopeReport>;
 
 pub(crate) fn finish(
     staging: Staging,
@@ -105,7 +108,12 @@ pub(crate) fn merge(
     defects.sort_by(|a, b| {
         (&a.record_type, a.kind, &a.column).cmp(&(&b.record_type, b.kind, &b.column))
     });
-    let manifest = manifest(&staging, &reports, last_good, &parts, (step, shape), defects);
+    let mut manifest = manifest(&staging, &reports, last_good, &parts, (step, shape), defects);
+    if let Some(last_good) = last_good
+        && let Some(buried) = Burial::of(&staging, &reports, last_good).bury(&parts)?
+    {
+        parts.extend(buried.put_into(&mut manifest));
+    }
     Ok(Ready { staging, parts, early, timings, lap, manifest, cut })
 }
 
@@ -132,6 +140,7 @@ pub(crate) fn staged(manifest: Manifest, digest: String, timings: StageTimings) 
         delta: manifest.delta,
         defects: manifest.defects,
         step: manifest.step,
+        pending: manifest.pending,
     };
     Staged { candidate, content_digest, timings }
 }
@@ -185,6 +194,9 @@ fn manifest(
         files: parts.iter().map(|part| part.entry.clone()).collect(),
         scopes: census::scopes(staging.spec.sync, reports, before, &step),
         delta: before.map(|before| census::delta(reports, before, parts, &step)),
+        tombstones: Vec::new(),
+        pending: None,
+        delivered: None,
         contents: step.contents,
         step: shape,
         census,

@@ -36,8 +36,10 @@ mod tests;
 pub use changes::{ChangeCounts, Changes};
 pub use compose::{ComposeError, Composed};
 pub use faults::{FAULT_POINTS, FaultHook, Faults};
+pub use finish::Grace;
 pub use manifest::{
-    Composition, FileColumn, FileEntry, Manifest, ObjectRef, Piece, Provenance, ScopeState,
+    Composition, FileColumn, FileEntry, Manifest, ObjectRef, Piece, Provenance, ScopeState, Since,
+    Tombstones,
 };
 pub use publish::{PublishError, Published};
 pub use read_error::{Damage, ReadError};

@@ -10,10 +10,11 @@ use std::path::Path;
 
 use cordon_model::{AttributeType, ConnectorName, RecordSchema, RecordType, SyncNumber};
 use cordon_validate::detect::Step;
-use cordon_validate::{Census, Defect, Delta, Selection};
+use cordon_validate::{Census, Defect, Delta, PendingRemovals, Selection};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::ChangeCounts;
 use crate::read_error::{Damage, ReadError};
 
 /// The format that this build writes and reads.
@@ -106,6 +107,26 @@ pub struct Piece {
     pub rows: u32,
 }
 
+/// Since when the removal of a record is pending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Since {
+    /// The sync that no longer had it.
+    pub sync: SyncNumber,
+    /// When the removal was accepted; none: with this snapshot.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub at: Option<Timestamp>,
+}
+
+/// Records of one kind and type whose removal is accepted and not final: they are no records of the
+/// snapshot any more, and nobody was told to take them away yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tombstones {
+    /// Their rows, as they last were, and their index.
+    pub file: FileEntry,
+    /// Since when, for each of the file's scopes; one name stands there once for each sync.
+    pub since: Vec<Since>,
+}
+
 /// A scope, across syncs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScopeState {
@@ -131,6 +152,15 @@ pub struct Manifest {
     pub against: Option<SyncNumber>,
     /// Its files, by kind and type; more than one of a type where records were carried forward.
     pub files: Vec<FileEntry>,
+    /// Removals that are accepted and not final, where the policy gives a time of grace.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub tombstones: Vec<Tombstones>,
+    /// How many those are; none: the policy gives no time of grace, and there are none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub pending: Option<PendingRemovals>,
+    /// Changes that go out with it, where tombstones make them others than those of the step.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub delivered: Option<ChangeCounts>,
     /// BLAKE3 by kind and type over keys, rows and scopes in the order of key hashes.
     pub contents: BTreeMap<RecordType, String>,
     /// Every scope that reported or holds records, in the order of names.
@@ -163,8 +193,14 @@ struct Header {
 }
 
 impl Manifest {
+    /// Every file that it refers to.
+    pub(crate) fn all_files(&self) -> impl Iterator<Item = &FileEntry> {
+        self.files.iter().chain(self.tombstones.iter().map(|stones| &stones.file))
+    }
+
     /// Tells whether two syncs of a store hold the same: records, their scopes, and how each scope
-    /// ended. Sync numbers, times, watermarks and the order of arrival do not enter.
+    /// ended. Sync numbers, times, watermarks, tombstones and the order of arrival do not
+    /// enter.
     pub fn content_digest(&self) -> String {
         let mut hasher = blake3::Hasher::new();
         for (record_type, digest) in &self.contents {

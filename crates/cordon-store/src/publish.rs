@@ -198,7 +198,7 @@ impl Store {
 
     /// Measures every file of a snapshot by its length; [`Store::verify`] reads them.
     pub fn check_files(&self, snapshot: &Snapshot) -> Result<(), ReadError> {
-        for file in &snapshot.manifest.files {
+        for file in snapshot.manifest.all_files() {
             self.check_length(ObjectKind::Data, &file.data)?;
             self.check_length(ObjectKind::Index, &file.index)?;
         }

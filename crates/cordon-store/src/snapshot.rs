@@ -47,7 +47,7 @@ impl Store {
 
     /// Reads every file of a snapshot and refuses by name one that is missing or differs.
     pub fn verify(&self, snapshot: &Snapshot) -> Result<(), ReadError> {
-        for entry in &snapshot.manifest.files {
+        for entry in snapshot.manifest.all_files() {
             self.verify_object(ObjectKind::Data, &entry.data)?;
             self.verify_object(ObjectKind::Index, &entry.index)?;
         }

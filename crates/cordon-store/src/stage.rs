@@ -23,13 +23,13 @@ use jiff::Timestamp;
 use crate::columns::TypeColumns;
 use crate::disk::{AtPath, PathError};
 use crate::encoder::{Encoder, Slot};
-use crate::finish;
+use crate::finish::{self, Grace};
 use crate::hash::KeyHasher;
 use crate::limits::{Limits, SCOPES_MAX, TYPES_MAX};
 use crate::manifest::Provenance;
 use crate::read_error::ReadError;
 use crate::snapshot::Snapshot;
-use crate::stage::dir::StagingDir;
+pub(crate) use crate::stage::dir::StagingDir;
 use crate::stage::typed::BatchScope;
 use crate::store::Store;
 
@@ -52,6 +52,8 @@ pub struct StageSpec {
     pub started_at: Timestamp,
     /// Whether the shape of its step is measured, for the detector.
     pub shape: bool,
+    /// How long removals are pending; none: they are final at once.
+    pub grace: Option<Grace>,
 }
 
 /// Why a sync was not staged. Nothing of it is in any snapshot.

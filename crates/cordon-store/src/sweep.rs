@@ -170,7 +170,7 @@ impl Store {
                 let of = (connector.clone(), sync);
                 let kept = kept.contains(&of) || in_flight(&self.shared).fresh.contains(&of);
                 if kept {
-                    for file in &manifest.files {
+                    for file in manifest.all_files() {
                         used.insert((file.data.digest.clone(), ObjectKind::Data.extension()));
                         used.insert((file.index.digest.clone(), ObjectKind::Index.extension()));
                     }

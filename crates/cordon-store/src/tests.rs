@@ -10,6 +10,7 @@ mod model;
 mod shape;
 mod staging;
 mod sweep;
+mod tombstones;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -161,6 +162,7 @@ pub(crate) fn schemas() -> Vec<RecordSchema> {
 pub(crate) fn spec(sync: u64, schemas: Vec<RecordSchema>) -> StageSpec {
     StageSpec {
         shape: true,
+        grace: None,
         connector: hr(),
         sync: SyncNumber(sync),
         schemas,
@@ -292,6 +294,7 @@ pub(crate) fn accepted(candidate: &Candidate) -> Accepted {
         }),
         defects: Vec::new(),
         step: None,
+        pending: None,
         ..candidate.clone()
     };
     let last_good = candidate.against.map(|_| one_record());

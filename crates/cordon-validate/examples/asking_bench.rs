@@ -31,7 +31,14 @@ fn main() {
     for id in 0..CHANGES {
         let before = Some(user(&record_type, id));
         let (op, record_type) = (ChangeOp::Removed, record_type.clone());
-        contrast.note(&Change { op, record_type, key: String::new(), before, after: None });
+        contrast.note(&Change {
+            op,
+            record_type,
+            key: String::new(),
+            before,
+            after: None,
+            pending_removal: None,
+        });
     }
     println!("look through {CHANGES} removals: {:?}", began.elapsed());
     let mut suspects = contrast.suspects();

@@ -153,6 +153,9 @@ rules! {
     SCOPE_GONE "CRD-C203"
         "A scope no longer exists at the source, and its records went with it."
         "Nothing to do if that is so.";
+    PENDING_REMOVALS "CRD-C204"
+        "Removals are accepted and not final: their time of grace is not over, or no sync came since."
+        "Nothing, unless one of them is wrong: then have it corrected in the source before it is final.";
     FIRST_SYNC_EMPTY "CRD-C301"
         "The first sync holds no record, so nothing shows that the source was read."
         "Check the connector's configuration and rights; release if the source is empty.";

@@ -32,6 +32,26 @@ pub struct Candidate {
     /// The shape of the step, measured; none on a first sync, or where nobody measured it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<Step>,
+    /// Removals that are accepted and not final, were it accepted; none where the policy gives no time
+    /// of grace. They weigh nothing: the step has every removal when it comes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending: Option<PendingRemovals>,
+}
+
+/// Removals that are accepted and can still be taken back by the source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct PendingRemovals {
+    /// All that wait.
+    pub waiting: u64,
+    /// Those among them that this sync misses first.
+    pub began: u64,
+    /// Those that waited and are back.
+    pub returned: u64,
+    /// Those that waited and are final now.
+    pub ended: u64,
+    /// When the first that waits may become final.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub final_from: Option<Timestamp>,
 }
 
 /// Records that are wrong in one way.

@@ -10,6 +10,7 @@ mod completeness;
 mod findings;
 mod freshness;
 mod lookup;
+mod pending;
 mod protocol;
 mod reading;
 mod record;
@@ -57,6 +58,7 @@ pub fn judge(
         references::check,
         completeness::check,
         change::check,
+        pending::check,
         shape::check,
         freshness::check,
         unusual::check,

@@ -25,15 +25,15 @@ mod words;
 pub use agreement::{Agreed, Asked, Disagreement, agree};
 pub use census::{Census, ColumnCensus, Examples, PrivilegedCensus, ScopeCensus, TypeCensus};
 pub use evidence::{
-    Candidate, Defect, DefectKind, Delta, History, MarkedGrants, PrivilegedDelta, ScopeDelta,
-    TypeDelta, Window,
+    Candidate, Defect, DefectKind, Delta, History, MarkedGrants, PendingRemovals, PrivilegedDelta,
+    ScopeDelta, TypeDelta, Window,
 };
 pub use judge::{judge, rule_findings};
 pub use part::{flow, holds_removals_alone, release_part};
 pub use policy::{
     BUDGET_DEFAULT, BUDGETS_MAX, Budget, Condition, EXEMPTIONS_MAX, ExemptCode, ExemptCodeError,
-    Exemption, FirstSync, Governs, Group, GroupError, KeyGlob, KeyGlobError, Limit, LimitPatch,
-    Limits, LimitsPatch, LookUpWhen, Lookups, LookupsPatch, Marked, MarkedTarget,
+    Exemption, FirstSync, Governs, Grace, Group, GroupError, KeyGlob, KeyGlobError, Limit,
+    LimitPatch, Limits, LimitsPatch, LookUpWhen, Lookups, LookupsPatch, Marked, MarkedTarget,
     MarkedTargetError, On, OnError, OnIncomplete, OnSuspicion, OperatorRule, OperatorRuleError,
     PERCENT_RECORDS_MIN, People, PeopleError, Percent, PercentError, Policy, PolicyPatch,
     PrivilegedLimit, PrivilegedPatch, RULES_MAX, Recover, ReleasePatch, ReleaseRule,

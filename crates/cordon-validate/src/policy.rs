@@ -21,6 +21,7 @@ mod describe;
 mod exemption;
 mod glob;
 mod governs;
+mod grace;
 mod marks;
 mod patch;
 mod percent;
@@ -40,6 +41,7 @@ pub use exemption::{
 };
 pub use glob::{KeyGlob, KeyGlobError};
 pub use governs::Governs;
+pub use grace::Grace;
 pub use marks::{Marked, MarkedTarget, MarkedTargetError};
 pub use patch::{LimitPatch, LimitsPatch, PolicyPatch, PrivilegedPatch, SchemaPatch};
 pub use percent::{Percent, PercentError};
@@ -100,6 +102,9 @@ pub struct Policy {
     pub reread: Reread,
     /// How unusual the shape of a step may be.
     pub shape: Shape,
+    /// How long a removal that was accepted can be taken back by the source. It has no part in
+    /// verdicts: what is pending was accepted.
+    pub grace: Grace,
     /// Records that are never removed unattended, by what they are like.
     pub protected_where: Vec<Marked>,
     /// Entitlements that are privileged whatever their connector says, by id.
@@ -140,6 +145,7 @@ impl Default for Policy {
             removals_verified: RemovalsVerified::Note,
             reread: Reread::default(),
             shape: Shape::default(),
+            grace: Grace::default(),
             protected_where: Vec::new(),
             privileged_entitlements: Vec::new(),
             privileged_where: Vec::new(),

@@ -44,6 +44,9 @@ pub(crate) struct Args {
     /// Leave out the detector, to see what it costs
     #[arg(long)]
     no_shape: bool,
+    /// Measure each size without the detector, too, and tell how much longer a second sync takes
+    #[arg(long, conflicts_with = "no_shape")]
+    detector: bool,
     /// Form of the result
     #[arg(short, long, default_value = "table")]
     output: Format,
@@ -78,6 +81,12 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<()> {
         run::warn(&format!("{size} grants"));
         let measured =
             bench.measure(*size).with_context(|| format!("the bench of {size} grants failed"))?;
+        if args.detector {
+            let without = Bench::new(&target, false)
+                .measure(*size)
+                .with_context(|| format!("the bench of {size} grants without it failed"))?;
+            report.compare(&measured, &without);
+        }
         report.add(measured);
     }
     match args.output {

@@ -207,6 +207,7 @@ fn judged_again(
         delta: manifest.delta.clone(),
         defects: manifest.defects.clone(),
         step: manifest.step.clone(),
+        pending: manifest.pending,
     };
     let census = before.as_ref().map(|snapshot| &snapshot.manifest.census);
     let verdict = judge(census, candidate, &history, policy).verdict().clone();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use cordon_model::{
     AttributeName, Change, ChangeOp, ConnectorName, RecordType, Row, SyncNumber, Value,
 };
-use cordon_store::{ReadError, Snapshot, Store};
+use cordon_store::{ChangeCounts, ReadError, Snapshot, Store};
 use cordon_validate::Delta;
 use cordon_wire::v1;
 use jiff::Timestamp;
@@ -25,6 +25,8 @@ struct Wanted {
     ops: Vec<String>,
     types: Vec<String>,
     limit: u64,
+    /// As sinks are told of them.
+    delivered: bool,
 }
 
 impl Wanted {
@@ -76,7 +78,12 @@ impl Service {
         let sync = newest_of_interest(&name, &handle, request.sync)?;
         let pair = self.pair(&name, sync, request.against).await?;
         let run = self.host.ledger.run(&name, sync).await.map_err(Refusal::from)?;
-        let wanted = Wanted { ops: request.ops, types: request.types, limit: request.limit };
+        let wanted = Wanted {
+            ops: request.ops,
+            types: request.types,
+            limit: request.limit,
+            delivered: request.delivered,
+        };
         let waiting = Waiting::new(&handle, sync);
         let store = self.host.store.clone();
         let (parts, stream) = mpsc::channel(64);
@@ -149,6 +156,12 @@ fn send(
 ) -> Result<(), ReadError> {
     let mut header = header(store, pair, known)?;
     let total = header.total.unwrap_or_default();
+    let before = pair.before.as_ref();
+    let judged = pair.after.manifest.against == before.map(|before| before.manifest.sync);
+    if let Some(told) = pair.after.manifest.delivered.filter(|_| wanted.delivered && judged) {
+        let ChangeCounts { added, modified, removed } = told;
+        header.total = Some(v1::ChangeCounts { added, removed, modified });
+    }
     header.groups = contrast::groups(store, pair, &total, &sensitive(pair))?;
     let part = v1::DiffPart { part: Some(v1::diff_part::Part::Header(header)) };
     if parts.blocking_send(Ok(part)).is_err() {
@@ -156,7 +169,11 @@ fn send(
     }
     let sensitive = sensitive(pair);
     let mut sent = 0;
-    for change in store.changes(pair.before.as_ref(), &pair.after, 0)? {
+    let changes = match wanted.delivered {
+        true => store.deliveries(before, &pair.after, 0)?,
+        false => store.changes(before, &pair.after, 0)?,
+    };
+    for change in changes {
         let change = change?;
         if !wanted.takes(&change) {
             continue;
@@ -256,6 +273,7 @@ fn record_change(
         key: change.key.clone(),
         before: json(&change.before),
         after: json(&change.after),
+        pending_since: change.pending_removal.map_or(0, |pending| pending.sync.0),
     }
 }
 

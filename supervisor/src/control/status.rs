@@ -150,6 +150,7 @@ fn ranked_status(
         reread_at: micros(view.reread_at(&facts)),
         rest: quarantined.and_then(render::rest),
         asked: render::asked(facts.asked.as_ref(), now),
+        pending_removals: facts.pending_removals().map(render::finding),
     };
     (trusted.trust, status)
 }

@@ -158,11 +158,13 @@ impl Gate<'_> {
     ) -> Result<OnDisk, GateError> {
         let (store, waiting, selection) =
             (self.host.store.clone(), waiting.clone(), selection.clone());
+        let current = self.host.ledger.last_good(&self.connector.name).await?;
+        let grace = self.grace(current.as_ref());
         let composed = tokio::task::spawn_blocking(move || {
             let name = &waiting.connector;
             let whole = store.settle(name, waiting.sync, &waiting.digest)?;
             let last_good = waiting.against.map(|sync| store.snapshot(name, sync)).transpose()?;
-            let composed = store.compose(sync, last_good.as_ref(), &whole, &selection)?;
+            let composed = store.compose(sync, last_good.as_ref(), &whole, &selection, grace)?;
             let part = store.candidate(name, sync)?;
             Ok::<_, GateError>(OnDisk { last_good, whole, part, composed })
         });

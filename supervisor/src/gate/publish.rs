@@ -120,6 +120,7 @@ fn commit(staged: &Snapshot, acceptance: Acceptance) -> Commit {
         .iter()
         .map(|(name, scope)| (name.clone(), scope.report.watermark.clone()))
         .collect();
+    let counts = changes_of(census, delta);
     Commit {
         connector: manifest.connector.clone(),
         sync: manifest.sync,
@@ -127,7 +128,9 @@ fn commit(staged: &Snapshot, acceptance: Acceptance) -> Commit {
         content_digest: staged.content_digest(),
         from: manifest.against,
         taken_at: manifest.taken_at,
-        counts: changes_of(census, delta),
+        counts,
+        delivered: manifest.delivered.map_or(counts.total(), |delivered| delivered.total()),
+        pending: manifest.pending.map(|pending| serde_json::json!(pending)),
         records: census.types.values().map(|census| census.records).sum(),
         label_counts,
         removed_by_label,

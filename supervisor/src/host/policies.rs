@@ -20,8 +20,10 @@ const CHANGED: &str = "policy.changed";
 const ACKNOWLEDGED: &str = "policy.acknowledged";
 /// A weakening that nobody acknowledged stands so long.
 const STANDS: SignedDuration = SignedDuration::from_hours(30 * 24);
-/// Records of policies that are looked at.
+/// Records of policies that are looked at first, and at most. More are only read where none of the
+/// first is what the present policy is compared with.
 const RECORDS: u32 = 100;
+const RECORDS_MAX: u32 = 100_000;
 /// Weakenings that are told of one connector, at most.
 const TOLD_MAX: usize = 20;
 
@@ -105,18 +107,36 @@ pub(super) async fn standing(
 }
 
 async fn known(ledger: &Ledger, name: &ConnectorName) -> Result<Known, cordon_ledger::ReadError> {
-    let mut known = Known::default();
-    for row in ledger.latest_of_kinds(name, [CHANGED, ACKNOWLEDGED], RECORDS).await? {
-        let body: serde_json::Value = serde_json::from_str(&row.body).unwrap_or_default();
-        if row.kind == ACKNOWLEDGED {
-            let seq = body["policy"].as_u64().map(EvidenceSeq);
-            known.acknowledged = known.acknowledged.max(seq);
-        } else if let Some(policy) = policy(&row, &body) {
-            known.policies.push((row.seq, row.time, policy));
+    let now = Timestamp::now();
+    let mut records = RECORDS;
+    loop {
+        let rows = ledger.latest_of_kinds(name, [CHANGED, ACKNOWLEDGED], records).await?;
+        let is_all = (rows.len() as u64) < u64::from(records) || records >= RECORDS_MAX;
+        let known = Known::of(&rows);
+        // However often a policy is changed, what it is compared with is not pushed out.
+        if is_all || known.settled(now).is_some() {
+            return Ok(known);
         }
+        records = records.saturating_mul(10).min(RECORDS_MAX);
     }
-    known.policies.reverse();
-    Ok(known)
+}
+
+impl Known {
+    /// What records say, newest first.
+    fn of(rows: &[EvidenceRow]) -> Self {
+        let mut known = Self::default();
+        for row in rows {
+            let body: serde_json::Value = serde_json::from_str(&row.body).unwrap_or_default();
+            if row.kind == ACKNOWLEDGED {
+                let seq = body["policy"].as_u64().map(EvidenceSeq);
+                known.acknowledged = known.acknowledged.max(seq);
+            } else if let Some(policy) = policy(row, &body) {
+                known.policies.push((row.seq, row.time, policy));
+            }
+        }
+        known.policies.reverse();
+        known
+    }
 }
 
 fn policy(row: &EvidenceRow, body: &serde_json::Value) -> Option<Policy> {
@@ -129,14 +149,19 @@ fn policy(row: &EvidenceRow, body: &serde_json::Value) -> Option<Policy> {
 }
 
 impl Known {
-    /// The place of the policy that the present one is compared with.
-    fn baseline(&self, now: Timestamp) -> Option<usize> {
+    /// The place of the newest policy that nobody has to be told of any more.
+    fn settled(&self, now: Timestamp) -> Option<usize> {
         let settled = |(seq, at, _): &(EvidenceSeq, Timestamp, Policy)| {
             self.acknowledged.is_some_and(|acknowledged| *seq <= acknowledged)
                 || now.duration_since(*at) > STANDS
         };
+        self.policies.iter().rposition(settled)
+    }
+
+    /// The place of the policy that the present one is compared with.
+    fn baseline(&self, now: Timestamp) -> Option<usize> {
         let first = (!self.policies.is_empty()).then_some(0);
-        self.policies.iter().rposition(settled).or(first)
+        self.settled(now).or(first)
     }
 
     /// What the present policy lacks.
@@ -200,6 +225,24 @@ mod tests {
         assert_eq!(weaker(&steps, None, 3), "risk protected");
         assert_eq!(weaker(&steps, Some(2), 3), "risk");
         assert_eq!(weaker(&steps, Some(3), 3), "");
+    }
+
+    #[tokio::test]
+    async fn what_a_policy_is_compared_with_is_not_pushed_out_by_many_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(&folder.path().join("cordon.db"), at(0)).await.unwrap();
+        let name = ConnectorName::new("hr").unwrap();
+        let now = Timestamp::now();
+        let steps = std::iter::once(HIGH.to_owned())
+            .chain((1..150).map(|step| format!("dangling_percent = {}", step % 2)));
+        for step in steps {
+            let text = serde_json::to_string(&policy(&step)).unwrap();
+            let body = json!({ "policy": text, "weakened": [] });
+            ledger.append_event(CHANGED, Some(&name), "root", body, now).await.unwrap();
+        }
+        let told = standing(&ledger, &name).await.unwrap();
+        let told: Vec<&str> = told.iter().map(|finding| finding.subject.as_str()).collect();
+        assert_eq!(told, ["risk", "protected"]);
     }
 
     #[test]

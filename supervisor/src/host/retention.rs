@@ -13,6 +13,10 @@ use super::Host;
 impl Host {
     /// Forgets snapshots beyond what is kept, and removes files that nothing refers to.
     pub(crate) async fn sweep(self: &Arc<Self>) -> anyhow::Result<Swept> {
+        for connector in self.ledger.lapse_requests(jiff::Timestamp::now()).await? {
+            tracing::info!(%connector, "nobody confirmed a release in time");
+            self.refresh(&connector).await;
+        }
         let config = self.loaded().config;
         let deliveries: Vec<Delivery> = config
             .sinks

@@ -163,6 +163,9 @@ pub(crate) struct DiffArgs {
     /// Only records of these types, as user or grant
     #[arg(long, value_delimiter = ',', value_name = "TYPE")]
     pub(crate) kind: Vec<String>,
+    /// As sinks are told of the changes: with the removals that are pending, and when they are final
+    #[arg(long)]
+    pub(crate) delivered: bool,
     /// Show every change
     #[arg(long, conflicts_with = "limit")]
     pub(crate) full: bool,

@@ -11,6 +11,7 @@ use tokio_stream::StreamExt;
 use crate::args::{DiffArgs, Op};
 use crate::client::{Client, answer};
 use crate::errors::Failure;
+use crate::escape::wrapped;
 use crate::exit::Exit;
 use crate::output::json::{self, View, maybe};
 use crate::output::page::{Page, Tone};
@@ -22,6 +23,9 @@ use crate::units;
 
 mod change;
 mod groups;
+
+/// Characters of a finding that stand in one line.
+const MESSAGE_CHARS_MAX: usize = 72;
 
 /// Changes shown to a person who did not say how many.
 const SAMPLE_CHANGES: u64 = 20;
@@ -86,6 +90,7 @@ fn request(args: &DiffArgs, format: Format) -> v1::DiffRequest {
         against: args.against.unwrap_or_default(),
         ops: args.only.iter().copied().map(Op::wire).map(str::to_owned).collect(),
         types: args.kind.clone(),
+        delivered: args.delivered,
         limit: if args.full { 0 } else { args.limit.unwrap_or(unless_told) },
     }
 }
@@ -145,6 +150,11 @@ fn is_of_the_source(finding: &v1::Finding) -> bool {
     finding.code.starts_with("CRD-V")
 }
 
+/// Whether a finding counts removals that are accepted and not final.
+fn is_of_pending(finding: &v1::Finding) -> bool {
+    finding.code == "CRD-C204"
+}
+
 fn findings(page: &mut Page, title: &str, findings: &[&v1::Finding], scene: &Scene) {
     if findings.is_empty() {
         return;
@@ -152,16 +162,20 @@ fn findings(page: &mut Page, title: &str, findings: &[&v1::Finding], scene: &Sce
     page.section(title);
     let mut grid = Grid::new(&["CODE", "SUBJECT", "FOUND", ">LIMIT", "EXAMPLES"]);
     for finding in findings {
+        let mut message = wrapped(&finding.message, MESSAGE_CHARS_MAX).into_iter();
         grid.marked(
             scene.glyphs.severity(&finding.severity),
             [
                 finding.code.clone(),
                 finding.subject.clone(),
-                finding.message.clone(),
+                message.next().unwrap_or_default(),
                 finding.limit.map_or_else(|| "-".into(), units::count),
                 finding.examples.iter().take(3).cloned().collect::<Vec<_>>().join(", "),
             ],
         );
+        for more in message {
+            grid.row([String::new(), String::new(), more, String::new(), String::new()]);
+        }
     }
     grid.write(page, 2);
 }
@@ -230,6 +244,9 @@ fn foot(header: &v1::DiffHeader, seen: &Seen, scene: &Scene) -> Page {
         page.push(&format!(" {sent} been sent downstream."));
     }
     page.push(&format!(" digest {digest}")).end();
+    for finding in header.findings.iter().filter(|finding| is_of_pending(finding)) {
+        page.line(&format!("  {}", finding.message));
+    }
     if is_quarantined {
         let (name, sync) = (&header.connector, header.sync);
         let etc = scene.glyphs.pick("…", "...");
@@ -336,7 +353,7 @@ mod tests {
 
     #[test]
     fn a_change_as_json_has_its_records_as_objects() {
-        insta::assert_snapshot!(sample::json(&sample::changes()[1]), @r#"{"op":"modified","record_type":"resource.user","key":"u1044","before":{"ou":"NA","title":"SRE"},"after":{"ou":"NA","title":"Staff SRE"}}"#);
+        insta::assert_snapshot!(sample::json(&sample::changes()[1]), @r#"{"op":"modified","record_type":"resource.user","key":"u1044","before":{"ou":"NA","title":"SRE"},"after":{"ou":"NA","title":"Staff SRE"},"pending_since":0}"#);
         insta::assert_snapshot!(sample::json(&sample::diff_header()), @r#"{"connector":"ldap-corp","sync":418,"against":417,"digest":"91fe04c2aabbccdd00112233445566778899aabbccddeeff0011223344556677","outcome":"quarantined","findings":[{"code":"CRD-P203","severity":"quarantine","subject":"members","message":"read stopped at page 12 of 19","measured":null,"limit":null,"examples":[]},{"code":"CRD-D101","severity":"quarantine","subject":"user","message":"removed 7,019 of 18,204 (38.6 %)","measured":7019,"limit":50,"examples":["u1042","u1043"]},{"code":"CRD-F401","severity":"info","subject":"","message":"finished in 3m 12s","measured":null,"limit":null,"examples":[]}],"types":[{"label":"user","before":18204,"after":11197,"counts":{"added":12,"removed":7019,"modified":40},"carried":0},{"label":"grant","before":100,"after":100,"counts":{"added":0,"removed":0,"modified":0},"carried":25}],"total":{"added":12,"removed":7019,"modified":40},"groups":[{"op":"removed","record_type":"resource.user","attribute":"ou","value":"EMEA","changed":7007,"of_changed":7019,"of_group":7007,"at_least":false},{"op":"modified","record_type":"resource.user","attribute":"title","value":"","changed":19,"of_changed":40,"of_group":null,"at_least":true}],"rest":null,"asked":null,"people":1}"#);
     }
 

@@ -301,6 +301,7 @@ pub(super) fn changes() -> Vec<v1::RecordChange> {
         key: key.into(),
         before: before.into(),
         after: after.into(),
+        pending_since: 0,
     };
     vec![
         change("removed", "u1042", r#"{"mail":"a@corp.example","ou":"EMEA","title":null}"#, ""),

@@ -183,7 +183,11 @@ fn note(status: &v1::ConnectorStatus, scene: &Scene) -> String {
         0 => String::new(),
         at => format!("read again {}", scene.ahead(at)),
     };
-    [reasons, reread, status.runtime_detail.clone(), weaker]
+    let pending = match status.pending_removals.as_ref().and_then(|it| it.measured) {
+        None | Some(0) => String::new(),
+        Some(number) => units::plural(number, "removal pending", "removals pending"),
+    };
+    [reasons, reread, status.runtime_detail.clone(), weaker, pending]
         .into_iter()
         .filter(|part| !part.is_empty())
         .collect::<Vec<_>>()

@@ -81,6 +81,7 @@ view!(ConnectorStatus {
     reread_at: moment,
     rest: maybe,
     asked: maybe,
+    pending_removals: maybe,
 });
 view!(RestOfSync { left_by, released: maybe, left: maybe });
 view!(ReleaseAsked { by, reason, selection, at: moment, expires_at: moment, evidence });
@@ -176,7 +177,7 @@ view!(DiffHeader {
 });
 view!(ChangeGroup { op, record_type, attribute, value, changed, of_changed, of_group, at_least });
 view!(TypeChange { label, before, after, counts: maybe, carried });
-view!(RecordChange { op, record_type, key, before: object, after: object });
+view!(RecordChange { op, record_type, key, before: object, after: object, pending_since });
 view!(QuarantinedSync {
     connector,
     sync,

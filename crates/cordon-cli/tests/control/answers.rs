@@ -151,6 +151,7 @@ pub(crate) fn diff(changes: u64) -> Vec<v1::DiffPart> {
         key: format!("u{number}"),
         before: r#"{"ou":"EMEA"}"#.into(),
         after: String::new(),
+        pending_since: 0,
     };
     let header = v1::DiffPart { part: Some(diff_part::Part::Header(header)) };
     let changes = (0..changes)

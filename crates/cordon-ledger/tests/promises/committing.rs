@@ -115,6 +115,8 @@ async fn the_process_that_dies() {
         from: Some(SyncNumber(1)),
         taken_at: at(3),
         counts: ChangeCounts { added: 7, ..ChangeCounts::default() },
+        delivered: 7,
+        pending: None,
         records: 107,
         label_counts: Default::default(),
         removed_by_label: Default::default(),
@@ -228,7 +230,7 @@ async fn a_number_that_the_ledger_cannot_keep_is_refused_whole() {
         ChangeCounts { added: u64::MAX, modified: u64::MAX, removed: 1 },
         ChangeCounts { added: i64::MAX as u64 + 1, modified: 0, removed: 0 },
     ] {
-        let commit = Commit { counts, ..step.clone() };
+        let commit = Commit { counts, delivered: counts.total(), ..step.clone() };
         let error = host.try_commit(&commit, 2).await.unwrap_err();
         assert!(matches!(error, CommitError::Write(WriteError::TooGreat { .. })), "{error}");
     }

@@ -73,6 +73,8 @@ impl Host {
             from: last_good.map(|row| row.sync),
             taken_at: at(sync.0 as i64),
             counts: ChangeCounts { added: changes, modified: 0, removed: 0 },
+            delivered: changes,
+            pending: None,
             records: 100,
             label_counts: BTreeMap::from([("user".to_owned(), 100)]),
             removed_by_label: BTreeMap::new(),

@@ -232,6 +232,23 @@ async fn a_request_is_bound_to_what_waits_and_the_newest_counts() {
 }
 
 #[tokio::test]
+async fn a_request_that_nobody_confirmed_in_time_lapses_with_a_record() {
+    let host = held().await;
+    let evidence = host.ledger.request_release(&request("digest-2"), at(3)).await.unwrap();
+    assert_eq!(host.ledger.lapse_requests(at(482)).await.unwrap(), []);
+    assert_eq!(requests(&host).await.len(), 1, "it has another minute");
+    assert_eq!(host.ledger.lapse_requests(at(483)).await.unwrap(), [name("hr")]);
+    assert_eq!(requests(&host).await, []);
+    let records =
+        host.ledger.latest_of_kinds(&name("hr"), ["release.lapsed", "-"], 9).await.unwrap();
+    assert_eq!(records.len(), 1);
+    let body: serde_json::Value = serde_json::from_str(&records[0].body).unwrap();
+    assert_eq!((&body["requested"], &body["by"]), (&evidence.0.into(), &"ann (uid 1000)".into()));
+    assert_eq!(host.ledger.lapse_requests(at(484)).await.unwrap(), [], "once");
+    host.reopen().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_request_lapses_with_what_it_asks_for() {
     for end in ["superseded", "rejected", "parted", "accepted"] {
         let host = held().await;

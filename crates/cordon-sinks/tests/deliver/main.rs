@@ -33,6 +33,7 @@ fn delivery_of(seq: u64, filler: usize) -> Delivery {
             key: row.key(),
             before: None,
             after: Some(row),
+            pending_removal: None,
         },
     }
 }

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use cordon_model::{ConnectorName, SyncNumber};
 
-use crate::compose::stored;
+use crate::compose::{reports, stored};
 use crate::disk;
 use crate::finish::{self, Part};
 use crate::hash::KeyHasher;
@@ -26,8 +26,7 @@ impl Store {
     pub fn rebase(&self, candidate: &Snapshot, onto: &Snapshot) -> Result<Staged, StageError> {
         let old = &candidate.manifest;
         let parts: Vec<Part> = old.files.iter().map(stored).collect();
-        let reports = old.census.scopes.iter();
-        let reports = reports.map(|(name, scope)| (name.clone(), scope.report.clone())).collect();
+        let reports = reports(old);
         let mut watch = old.step.as_ref().map(|_| {
             finish::Watch::new(&reports, HeldOn::default(), KeyHasher::new(&self.shared.key))
         });
@@ -41,6 +40,11 @@ impl Store {
             against: Some(onto.manifest.sync),
             delta: Some(delta),
             step: watch.map(finish::Watch::finish),
+            // They follow from the snapshot that it is compared with, and are made anew when what is
+            // left is published.
+            tombstones: Vec::new(),
+            pending: None,
+            delivered: None,
             ..(**old).clone()
         };
         let (bytes, digest) = manifest.encode();

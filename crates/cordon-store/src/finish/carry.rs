@@ -13,7 +13,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch};
 use arrow_schema::DataType;
-use cordon_model::{RecordKind, SyncNumber};
+use cordon_model::{RecordKind, RecordType, SyncNumber};
 
 use crate::columns::TypeColumns;
 use crate::disk::PathError;
@@ -21,11 +21,12 @@ use crate::finish::chosen::Chosen;
 use crate::finish::part::StagedPaths;
 use crate::finish::{Part, Reports, is_open};
 use crate::index::{IndexWriter, Located, Merged, Step, walk};
-use crate::manifest::{FileColumn, FileEntry};
+use crate::manifest::{FileColumn, FileEntry, Since};
 use crate::parquet_file::ParquetFile;
 use crate::read_error::{Damage, ReadError};
 use crate::snapshot::Snapshot;
-use crate::stage::{StageError, Staging};
+use crate::stage::{StageError, Staging, StagingDir};
+use crate::store::Store;
 
 /// Adds a part for everything that is carried forward.
 pub(super) fn carry(
@@ -45,8 +46,11 @@ pub(super) fn carry(
         };
         first += files.len();
         let chosen = choose(staging, reports, files, of_chunk, parts)?;
-        for group in groups(files, &chosen) {
-            carried.push(carry_group(staging, &group, carried.len())?);
+        let rows =
+            files.iter().zip(&chosen).map(|(entry, chosen)| Taken { entry, chosen, of: &[] });
+        for group in groups(rows) {
+            let name = format!("carried-{}", carried.len());
+            carried.push(copy_group(&Aside::of(staging), &group, &name)?.0);
         }
     }
     parts.extend(carried);
@@ -80,13 +84,7 @@ fn choose(
         return Ok(chosen);
     }
     let Some(record_type) = files.first().map(|file| &file.record_type) else { return Ok(chosen) };
-    let now = parts.iter().filter(|part| match record_type.kind {
-        // An entitlement that is held on another type of resource now is the same entitlement.
-        RecordKind::Entitlement => part.entry.record_type.kind == RecordKind::Entitlement,
-        RecordKind::Resource | RecordKind::Grant => part.entry.record_type == *record_type,
-    });
-    let now = now.map(|part| part.index(&staging.store)).collect::<Result<_, _>>()?;
-    walk(staging.store.merged(files)?, Merged::new(now)?, |step| {
+    walk(staging.store.merged(files)?, now(&staging.store, parts, record_type)?, |step| {
         if let Step::Removed(Located { file, entry }) = step {
             let carried = match carry {
                 Carried::Unknown => open[file as usize][entry.scope() as usize],
@@ -101,10 +99,54 @@ fn choose(
     Ok(chosen)
 }
 
-/// Old files with the same columns, and what of them is carried.
-type Group<'a> = Vec<(&'a FileEntry, &'a Chosen)>;
+/// The candidate's records that may be those of an old file.
+pub(super) fn now(
+    store: &Store,
+    parts: &[Part],
+    record_type: &RecordType,
+) -> Result<Merged, ReadError> {
+    let now = parts.iter().filter(|part| match record_type.kind {
+        // An entitlement that is held on another type of resource now is the same entitlement.
+        RecordKind::Entitlement => part.entry.record_type.kind == RecordKind::Entitlement,
+        RecordKind::Resource | RecordKind::Grant => part.entry.record_type == *record_type,
+    });
+    Merged::new(now.map(|part| part.index(store)).collect::<Result<_, _>>()?)
+}
 
-fn groups<'a>(files: &'a [FileEntry], chosen: &'a [Chosen]) -> Vec<Group<'a>> {
+/// Where files are written that a candidate has beside what its sync reported.
+pub(super) struct Aside<'a> {
+    pub(super) store: &'a Store,
+    pub(super) dir: &'a StagingDir,
+    /// The sync that they are written for.
+    pub(super) sync: SyncNumber,
+}
+
+impl<'a> Aside<'a> {
+    pub(super) fn of(staging: &'a Staging) -> Self {
+        Self { store: &staging.store, dir: &staging.dir, sync: staging.spec.sync }
+    }
+}
+
+/// What is taken of an old file.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Taken<'a> {
+    pub(super) entry: &'a FileEntry,
+    pub(super) chosen: &'a Chosen,
+    /// What is known beside the name of each of its scopes; empty: nothing.
+    pub(super) of: &'a [Since],
+}
+
+impl<'a> Taken<'a> {
+    fn scope(&self, ordinal: u32) -> (&'a str, Option<Since>) {
+        let name = self.entry.scopes[ordinal as usize].as_str();
+        (name, self.of.get(ordinal as usize).copied())
+    }
+}
+
+/// Old files with the same columns, and what of them is taken.
+type Group<'a> = Vec<Taken<'a>>;
+
+pub(super) fn groups<'a>(files: impl Iterator<Item = Taken<'a>>) -> Vec<Group<'a>> {
     let same = |a: &FileEntry, b: &FileEntry| {
         let columns = |of: &FileEntry| -> Vec<_> {
             of.columns.iter().map(|column| (column.name.clone(), column.value_type)).collect()
@@ -112,34 +154,42 @@ fn groups<'a>(files: &'a [FileEntry], chosen: &'a [Chosen]) -> Vec<Group<'a>> {
         columns(a) == columns(b)
     };
     let mut groups: Vec<Group<'a>> = Vec::new();
-    for (file, chosen) in files.iter().zip(chosen).filter(|(_, chosen)| chosen.count() > 0) {
-        match groups.iter_mut().find(|group| same(group[0].0, file)) {
-            Some(group) => group.push((file, chosen)),
-            None => groups.push(vec![(file, chosen)]),
+    for taken in files.filter(|taken| taken.chosen.count() > 0) {
+        match groups.iter_mut().find(|group| same(group[0].entry, taken.entry)) {
+            Some(group) => group.push(taken),
+            None => groups.push(vec![taken]),
         }
     }
     groups
 }
 
-fn carry_group(staging: &Staging, group: &Group<'_>, number: usize) -> Result<Part, StageError> {
-    // A whole file is carried as it is. Only alone: else files would add up from sync to sync.
-    if let [(file, chosen)] = group.as_slice()
-        && chosen.count() == file.rows
+/// Copies what is taken into one file; gives what is known of each of its scopes, too.
+pub(super) fn copy_group(
+    aside: &Aside<'_>,
+    group: &Group<'_>,
+    name: &str,
+) -> Result<(Part, Vec<Option<Since>>), StageError> {
+    // A whole file is taken as it is. Only alone: else files would add up from sync to sync.
+    if let [taken] = group.as_slice()
+        && taken.chosen.count() == taken.entry.rows
     {
-        return Ok(Part { entry: (*file).clone(), staged: None, reported: false });
+        let part = Part { entry: taken.entry.clone(), staged: None, reported: false };
+        let known = (0..taken.entry.scopes.len() as u32).map(|scope| taken.scope(scope).1);
+        return Ok((part, known.collect()));
     }
-    let record_type = &group[0].0.record_type;
-    let data = staging.dir.file(&format!("{record_type}.carried-{number}.parquet"));
-    let index = staging.dir.file(&format!("{record_type}.carried-{number}.idx"));
-    let stored = TypeColumns::stored(&group[0].0.columns);
+    let first = group[0].entry;
+    let record_type = &first.record_type;
+    let data = aside.dir.file(&format!("{record_type}.{name}.parquet"));
+    let index = aside.dir.file(&format!("{record_type}.{name}.idx"));
+    let stored = TypeColumns::stored(&first.columns);
     let schema = stored.file_schema(DataType::Utf8);
-    let mut file = ParquetFile::create(data, schema, staging.store.limits.file_bytes_max)?;
+    let mut file = ParquetFile::create(data, schema, aside.store.limits.file_bytes_max)?;
     let mut present = vec![0; stored.len()];
-    for (entry, chosen) in group {
-        copy_rows(staging, entry, chosen, &mut file, &mut present)?;
+    for taken in group {
+        copy_rows(aside, taken, &mut file, &mut present)?;
     }
     let (data, rows) = file.finish()?;
-    let (index, records, scopes) = copy_index(staging, group, IndexWriter::create(index)?)?;
+    let (index, records, scopes) = copy_index(aside, group, IndexWriter::create(index)?)?;
     let columns = stored.iter().zip(present).map(|(column, present)| FileColumn {
         name: column.name.clone(),
         value_type: column.value_type,
@@ -149,27 +199,27 @@ fn carry_group(staging: &Staging, group: &Group<'_>, number: usize) -> Result<Pa
         record_type: record_type.clone(),
         rows,
         records,
-        // Every carried row says by itself who confirmed it.
-        confirmed: staging.spec.sync,
-        row_bytes_max: group.iter().map(|(file, _)| file.row_bytes_max).max().unwrap_or(0),
+        // Every row that was copied says by itself who confirmed it.
+        confirmed: aside.sync,
+        row_bytes_max: group.iter().map(|taken| taken.entry.row_bytes_max).max().unwrap_or(0),
         data: data.object,
         index: index.object,
         columns: columns.collect(),
-        scopes,
+        scopes: scopes.iter().map(|(name, _)| (*name).to_owned()).collect(),
         arrival: Vec::new(),
     };
     let staged = Some(StagedPaths { data: data.path, index: index.path });
-    Ok(Part { entry, staged, reported: false })
+    let known = scopes.into_iter().map(|(_, since)| since).collect();
+    Ok((Part { entry, staged, reported: false }, known))
 }
 
 fn copy_rows(
-    staging: &Staging,
-    entry: &FileEntry,
-    chosen: &Chosen,
+    aside: &Aside<'_>,
+    &Taken { entry, chosen, .. }: &Taken<'_>,
     file: &mut ParquetFile,
     present: &mut [u64],
 ) -> Result<(), StageError> {
-    let data = staging.store.open_data(entry)?;
+    let data = aside.store.open_data(entry)?;
     let schema = data.columns.file_schema(DataType::Utf8);
     let mut copied = 0;
     for batch in data.select(chosen.mask(entry.rows))? {
@@ -204,35 +254,38 @@ fn confirm(confirmed: &ArrayRef, sync: SyncNumber) -> ArrayRef {
     }
 }
 
-fn copy_index(
-    staging: &Staging,
-    group: &Group<'_>,
+/// What stands for a scope: its name, and what is known beside it.
+type Scope<'a> = (&'a str, Option<Since>);
+
+fn copy_index<'a>(
+    aside: &Aside<'_>,
+    group: &Group<'a>,
     mut writer: IndexWriter,
-) -> Result<(crate::index::WrittenFile, u64, Vec<String>), StageError> {
-    let ranks: Vec<_> = group.iter().map(|(_, chosen)| chosen.ranks()).collect();
+) -> Result<(crate::index::WrittenFile, u64, Vec<Scope<'a>>), StageError> {
+    let ranks: Vec<_> = group.iter().map(|taken| taken.chosen.ranks()).collect();
     let mut first_rows = Vec::with_capacity(group.len());
     let mut rows = 0;
-    for (_, chosen) in group {
+    for taken in group {
         first_rows.push(rows);
-        rows += chosen.count() as u32;
+        rows += taken.chosen.count() as u32;
     }
-    let mut scopes: Vec<String> = Vec::new();
+    let mut scopes: Vec<Scope<'a>> = Vec::new();
     let mut places: HashMap<(u32, u32), u32> = HashMap::new();
-    let mut by_name: HashMap<&str, u32> = HashMap::new();
-    let mut merged = staging.store.merged(group.iter().map(|(entry, _)| *entry))?;
+    let mut by_name: HashMap<Scope<'a>, u32> = HashMap::new();
+    let mut merged = aside.store.merged(group.iter().map(|taken| taken.entry))?;
     while let Some(Located { file, entry }) = merged.next()? {
-        let (old, chosen) = &group[file as usize];
-        if !chosen.has(entry.row) {
+        let taken = &group[file as usize];
+        if !taken.chosen.has(entry.row) {
             continue;
         }
         let place = *places.entry((file, entry.scope())).or_insert_with(|| {
-            let name = old.scopes[entry.scope() as usize].as_str();
-            *by_name.entry(name).or_insert_with(|| {
-                scopes.push(name.to_owned());
+            let scope = taken.scope(entry.scope());
+            *by_name.entry(scope).or_insert_with(|| {
+                scopes.push(scope);
                 scopes.len() as u32 - 1
             })
         });
-        let row = first_rows[file as usize] + chosen.rank(&ranks[file as usize], entry.row);
+        let row = first_rows[file as usize] + taken.chosen.rank(&ranks[file as usize], entry.row);
         writer.push(&entry.moved(row, place))?;
     }
     let (file, entries) = writer.finish().map_err(|error: PathError| StageError::from(error))?;

@@ -67,20 +67,24 @@ pub(super) fn commit(
     manifest: &Manifest,
 ) -> Result<String, StageError> {
     let store = &staging.store;
-    let layout = &store.shared.layout;
     // No sweep may run between a file that nothing refers to yet and the manifest that does.
     let _commit = store.commit_shared();
+    install(store, parts)?;
+    Ok(shelve(store, manifest)?)
+}
+
+/// Makes files durable under the names of their content.
+pub(crate) fn install(store: &Store, parts: Vec<Part>) -> Result<(), PathError> {
     let mut shards = BTreeSet::new();
     for part in parts {
         let Some(paths) = part.staged else { continue };
-        shards.insert(install(store, ObjectKind::Data, &part.entry.data, &paths.data)?);
-        shards.insert(install(store, ObjectKind::Index, &part.entry.index, &paths.index)?);
+        shards.insert(install_file(store, ObjectKind::Data, &part.entry.data, &paths.data)?);
+        shards.insert(install_file(store, ObjectKind::Index, &part.entry.index, &paths.index)?);
     }
     for shard in &shards {
         disk::sync_dir(shard)?;
     }
-    disk::sync_dir(&layout.objects())?;
-    Ok(shelve(store, manifest)?)
+    disk::sync_dir(&store.shared.layout.objects())
 }
 
 /// Puts the manifest of a candidate whose files are durable on its shelf; returns its digest.
@@ -104,7 +108,7 @@ pub(crate) fn shelve(store: &Store, manifest: &Manifest) -> Result<String, PathE
 /// Moves a file to its name; returns the folder that must be synced. Where the same content is there
 /// already and whole, that stays and ours goes with the staging folder; a damaged one is replaced.
 /// The folder is synced even then: whoever put the file there may have died before that.
-fn install(
+fn install_file(
     store: &Store,
     kind: ObjectKind,
     object: &ObjectRef,

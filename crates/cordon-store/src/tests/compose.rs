@@ -63,7 +63,7 @@ fn company() -> Company {
 
 impl Company {
     fn compose(&self, selection: &Selection) -> Result<Composed, ComposeError> {
-        self.host.store.compose(SyncNumber(3), Some(&self.first), &self.next, selection)
+        self.host.store.compose(SyncNumber(3), Some(&self.first), &self.next, selection, None)
     }
 
     fn refused(&self, selection: &Selection) -> String {
@@ -146,7 +146,7 @@ fn a_removal_that_leaves_its_owned_records_behind_is_refused() {
     host.stage(2, &[user("people", "bob"), owned("bob")], Some(&first));
     let next = candidate(&host, 2);
     let remove = selection(&["removed"], &[], &[]);
-    let error = host.store.compose(SyncNumber(3), Some(&first), &next, &remove).unwrap_err();
+    let error = host.store.compose(SyncNumber(3), Some(&first), &next, &remove, None).unwrap_err();
     let ComposeError::PointsAtRemoved { column, example, .. } = &error else { panic!("{error}") };
     assert_eq!((column.as_str(), example.as_str()), ("owner", "user:bot"));
 }
@@ -159,7 +159,7 @@ fn references_that_end_nowhere_in_the_candidate_either_are_told_to_the_judge() {
     host.stage(2, &[user("people", "ann"), stray, user("people", "bob")], Some(&first));
     let next = candidate(&host, 2);
     let grants = selection(&[], &["grant"], &[]);
-    let composed = host.store.compose(SyncNumber(3), Some(&first), &next, &grants).unwrap();
+    let composed = host.store.compose(SyncNumber(3), Some(&first), &next, &grants, None).unwrap();
     let defects = composed.staged.candidate.defects;
     assert_eq!(defects.len(), 1, "{defects:?}");
     assert_eq!(defects[0].column.as_deref(), Some("entitlement"));
@@ -175,7 +175,7 @@ fn an_entitlement_that_moved_is_not_torn_apart() {
     host.stage(2, &[held_by("entitlement.app", "group:ops")], Some(&first));
     let next = candidate(&host, 2);
     let added = selection(&["added"], &[], &[]);
-    let error = host.store.compose(SyncNumber(3), Some(&first), &next, &added).unwrap_err();
+    let error = host.store.compose(SyncNumber(3), Some(&first), &next, &added, None).unwrap_err();
     assert!(matches!(error, ComposeError::Torn { .. }), "{error}");
 }
 
@@ -285,7 +285,7 @@ fn a_part_of_a_first_sync_is_a_first_snapshot() {
     host.stage(1, &[user("people", "ann"), group("groups", "ops")], None);
     let next = candidate(&host, 1);
     let users = selection(&[], &["user"], &[]);
-    let composed = host.store.compose(SyncNumber(2), None, &next, &users).unwrap();
+    let composed = host.store.compose(SyncNumber(2), None, &next, &users, None).unwrap();
     assert_eq!(composed.staged.candidate.against, None);
     let part = candidate(&host, 2);
     assert_eq!(told(&changes(&host, None, &part)), ["added user:ann"]);
@@ -380,7 +380,7 @@ proptest! {
                 _ => expected.insert(change.key.clone(), new[&change.key].clone()),
             };
         }
-        let composed = host.store.compose(SyncNumber(3), Some(&first), &next, &selection);
+        let composed = host.store.compose(SyncNumber(3), Some(&first), &next, &selection, None);
         if chosen.is_empty() && !left.is_empty() {
             let nothing = matches!(composed, Err(ComposeError::Nothing { .. }));
             prop_assert!(nothing);

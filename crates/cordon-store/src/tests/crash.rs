@@ -165,7 +165,8 @@ fn after_a_crash_at_any_point_of_a_partial_release_old_and_new_are_whole() {
     let store = hooked(&host.store, move |point| into.lock().unwrap().push((point, tree(&root))));
     let whole = store.candidate(&hr(), SyncNumber(2)).unwrap();
     let added = cordon_validate::Selection::without_removals();
-    let part = store.compose(SyncNumber(3), Some(&first), &whole, &added).unwrap().staged.candidate;
+    let part =
+        store.compose(SyncNumber(3), Some(&first), &whole, &added, None).unwrap().staged.candidate;
     let staged = store.candidate(&hr(), SyncNumber(3)).unwrap();
     let left = store.rebase(&whole, &staged).unwrap().candidate.digest;
     store.publish(accepted(&part)).unwrap();

@@ -106,6 +106,7 @@ fn naive_changes(before: &Held, after: &Held) -> BTreeMap<(RecordType, String), 
             key: key.1.clone(),
             before: old.map(|record| record.row.clone()),
             after: new.map(|record| record.row.clone()),
+            pending_removal: None,
         };
         changes.insert(key, change);
     }

@@ -36,6 +36,7 @@ fn removal(row: &Row) -> Change {
         key: row.key(),
         before: Some(row.clone()),
         after: None,
+        pending_removal: None,
     }
 }
 
@@ -142,6 +143,7 @@ fn of_modifications_the_attributes_that_changed_are_told() {
             key: before.key(),
             before: Some(before),
             after: Some(after),
+            pending_removal: None,
         });
     }
     let groups = contrast.suspects().into_groups();

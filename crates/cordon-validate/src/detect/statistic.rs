@@ -34,6 +34,11 @@ macro_rules! statistics {
                 self.family() == Family::Shape
             }
 
+            /// Whether it speaks of values that changed in one way.
+            pub(crate) fn is_of_values(self) -> bool {
+                self.rule() == &codes::VALUES_UNUSUAL
+            }
+
             /// Whether it speaks of what is gone.
             pub(crate) fn is_of_loss(self) -> bool {
                 matches!(self.family(), Family::Loss | Family::MildLoss | Family::Shape)

@@ -87,13 +87,20 @@ impl<'a> Findings<'a> {
         Self { exemptions: Exemptions { known: Some(known), at }, ..Self::default() }
     }
 
-    /// Adds a finding. One that somebody answers for is told and holds nothing back.
+    /// Adds a finding. One that somebody answers for is told and holds nothing back; what is only
+    /// unusual is no warning then, either: it would have the source read again.
     pub(super) fn add(&mut self, noticed: Noticed) {
         let Noticed { rule, mut finding } = noticed;
-        if finding.severity == Severity::Quarantine
+        let is_unusual = crate::codes::is_statistic(&finding.code);
+        let exempted = match finding.severity {
+            Severity::Quarantine | Severity::Warning if is_unusual => Some(Severity::Info),
+            Severity::Quarantine => Some(Severity::Warning),
+            _ => None,
+        };
+        if let Some(exempted) = exempted
             && let Some((name, exemption)) = self.exemptions.of(&finding)
         {
-            finding.severity = Severity::Warning;
+            finding.severity = exempted;
             finding.message += &format!(
                 "; exempted until {} by {} ({name}): {}",
                 exemption.until,

@@ -86,6 +86,7 @@ mod tests {
             delta: None,
             defects: Vec::new(),
             step: None,
+            pending: None,
         };
         let history = History { earlier, ..History::default() };
         let mut policy = Policy::default();

@@ -1,7 +1,12 @@
 //! Do records still look as they did?
 //!
 //! A connector that lost one right goes on reporting every user, without `mail`. Counts match, and
-//! four thousand accounts lose their address; so columns are compared one by one.
+//! four thousand accounts lose their address; so columns are compared one by one. Each finding names the
+//! class of the drift, which says who has to change something: nobody, whoever relies on the attribute,
+//! or whoever reads it. That values mean something else under the same name and type, the semantic
+//! drift, is for the detector to see.
+
+use std::fmt;
 
 use cordon_model::{AttributeType, RecordType, Severity};
 
@@ -9,6 +14,27 @@ use super::Case;
 use super::findings::{Findings, Noticed};
 use crate::words::{count, counted, plural, share};
 use crate::{ColumnCensus, PERCENT_RECORDS_MIN, TypeCensus, codes};
+
+/// What a change of the columns means for those who read them.
+#[derive(Clone, Copy)]
+enum Drift {
+    /// There is more: whoever read the records can go on.
+    Additive,
+    /// There is less of it: whoever relies on the attribute has to look.
+    Narrowing,
+    /// It cannot be read as it was.
+    Breaking,
+}
+
+impl fmt::Display for Drift {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Additive => "additive",
+            Self::Narrowing => "narrowing",
+            Self::Breaking => "breaking",
+        })
+    }
+}
 
 /// How many of a hundred records may lose an attribute at once.
 const LOST_POINTS_MAX: u64 = 10;
@@ -47,7 +73,7 @@ fn new_columns(
 ) {
     let label = record_type.label();
     for name in now.columns.keys().filter(|name| !before.columns.contains_key(*name)) {
-        let message = format!("{label}.{name} is new");
+        let message = format!("{}: {label}.{name} is new", Drift::Additive);
         findings.add(Noticed::new(&codes::COLUMN_NEW, Severity::Info, label, message));
     }
 }
@@ -69,7 +95,8 @@ impl ColumnStep<'_> {
         if let Some(now) = self.now {
             if now.value_type != self.before.value_type {
                 let message = format!(
-                    "{label}.{} was {}, and is {} now",
+                    "{}: {label}.{} was {}, and is {} now",
+                    Drift::Breaking,
                     self.name,
                     type_name(self.before.value_type),
                     type_name(now.value_type)
@@ -78,14 +105,19 @@ impl ColumnStep<'_> {
                 findings.add(Noticed::new(rule, Severity::Quarantine, label, message));
             }
             if self.before.required && !now.required {
-                let message = format!("{label}.{} is no longer announced as required", self.name);
+                let message = format!(
+                    "{}: {label}.{} is no longer announced as required",
+                    Drift::Narrowing,
+                    self.name
+                );
                 let rule = &codes::NO_LONGER_REQUIRED;
                 findings.add(Noticed::new(rule, Severity::Warning, label, message));
             }
         }
         if self.vanished() {
             let message = format!(
-                "{label}.{} is gone from all {}; {} of {} had it",
+                "{}: {label}.{} is gone from all {}; {} of {} had it",
+                Drift::Breaking,
                 self.name,
                 counted(self.records_now, label),
                 count(self.before.present),
@@ -97,7 +129,8 @@ impl ColumnStep<'_> {
             );
         } else if self.values_lost() {
             let message = format!(
-                "{label}.{} fell from {} to {} of {}, limit {LOST_POINTS_MAX} points",
+                "{}: {label}.{} fell from {} to {} of {}, limit {LOST_POINTS_MAX} points",
+                Drift::Narrowing,
                 self.name,
                 share(self.before.present, self.records_before),
                 share(self.present(), self.records_now),

@@ -49,7 +49,8 @@ pub(super) fn check(case: Case<'_>, findings: &mut Findings) {
 fn described(assessed: &Assessed) -> String {
     let measure = &assessed.measure;
     let mut text = format!(
-        "{}: {} of {}, {}",
+        "{}{}: {} of {}, {}",
+        if measure.statistic.is_of_values() { "semantic drift: " } else { "" },
         measure.statistic.meaning(),
         count(measure.count),
         count(measure.of),

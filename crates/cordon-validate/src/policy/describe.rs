@@ -59,6 +59,7 @@ impl Policy {
         lines.push(line("removals confirmed", self.confirmed_words()));
         lines.push(line("suspicious syncs", self.reread.in_words()));
         lines.push(line("shape of a step", self.shape.in_words()));
+        lines.push(line("accepted removals", self.grace.in_words()));
         lines.push(line("required", names(&self.required)));
         lines.push(line("protected", self.protected_words()));
         if self.marks_entitlements() {

@@ -7,9 +7,10 @@ use cordon_model::TypeName;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BUDGET_DEFAULT, Budget, Exemption, FirstSync, Governs, KeyGlob, Limit, Limits, LookupsPatch,
-    Marked, OnIncomplete, OnSuspicion, OperatorRule, Percent, Policy, PrivilegedLimit, Recover,
-    ReleasePatch, RemovalsVerified, RequiredAttribute, RereadPatch, Risk, RuleName, ShapePatch,
+    BUDGET_DEFAULT, Budget, Exemption, FirstSync, Governs, Grace, KeyGlob, Limit, Limits,
+    LookupsPatch, Marked, OnIncomplete, OnSuspicion, OperatorRule, Percent, Policy,
+    PrivilegedLimit, Recover, ReleasePatch, RemovalsVerified, RequiredAttribute, RereadPatch, Risk,
+    RuleName, ShapePatch,
 };
 
 /// The `[guard]` of a host or of a connector. What is absent stays as it was.
@@ -81,6 +82,9 @@ pub struct PolicyPatch {
     /// `shape = "off"`, or `shape = { hold = 2.5, read_again = 1.2 }`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shape: Option<ShapePatch>,
+    /// `grace = "24h"`, or `grace = "off"`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grace: Option<Grace>,
     /// `protected_where = [{ of = "user", where = { break_glass = true } }]`. Added, as `protected`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub protected_where: Option<Vec<Marked>>,
@@ -235,6 +239,7 @@ impl Policy {
         if let Some(patch) = patch.shape {
             self.shape = self.shape.overlaid(patch);
         }
+        self.grace = patch.grace.unwrap_or(self.grace);
         extend(&mut self.protected_where, patch.protected_where.as_ref());
         extend(&mut self.privileged_entitlements, patch.privileged_entitlements.as_ref());
         extend(&mut self.privileged_where, patch.privileged_where.as_ref());

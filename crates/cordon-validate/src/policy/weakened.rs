@@ -94,6 +94,9 @@ impl Policy {
         if self.shape.is_on && self.shape.read_again > old.shape.read_again {
             weaker.add("shape.read_again", &old.shape.read_again, &self.shape.read_again);
         }
+        if self.grace < old.grace {
+            weaker.add("grace", &old.grace, &self.grace);
+        }
         if self.dangling_percent > old.dangling_percent {
             weaker.add("dangling_percent", &old.dangling_percent, &self.dangling_percent);
         }

@@ -2,8 +2,10 @@
 
 use cordon_validate::detect::{Learned, Memory, Prior, assess};
 use proptest::prelude::*;
+use proptest::sample::select;
 
 use super::source::{Source, in_order, step};
+use super::sources::{Offers, judged_by};
 
 /// Bytes of a memory, at most, as the ledger would keep it.
 const MEMORY_BYTES_MAX: usize = 400_000;
@@ -45,6 +47,23 @@ proptest! {
             }
         });
         prop_assert_eq!(straight, turned);
+    }
+
+    #[test]
+    fn no_verdict_depends_on_the_order_in_which_records_are_seen(
+        (before, after) in days(),
+        turns in 0..200_usize,
+        offers in select(vec![Offers::Nothing, Offers::Totals, Offers::Lookup]),
+    ) {
+        let straight = step(&before, &after, false, in_order);
+        let turned = step(&before, &after, false, |seen| {
+            let by = turns % seen.len().max(1);
+            seen.rotate_left(by);
+            seen.reverse();
+        });
+        let verdict =
+            |step| judged_by(&before, &after, &after, offers, step).verdict().clone();
+        prop_assert_eq!(verdict(straight), verdict(turned));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use cordon_model::{ConnectorName, Outcome, ScopeOutcome, ScopeReport, SyncNumber, Watermark};
+use cordon_validate::detect::Step;
 use cordon_validate::lookup::{Answers, Lookup};
 use cordon_validate::{
     Candidate, Census, Delta, History, Judged, Percent, Policy, ScopeCensus, ScopeDelta,
@@ -22,8 +23,8 @@ fn draw(seed: &mut u64, below: u32) -> u32 {
 }
 
 /// What the source offers beside its records.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Offers {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Offers {
     Nothing,
     Totals,
     Lookup,
@@ -80,6 +81,17 @@ fn delta(before: &Source, read: &Source) -> Delta {
 /// Judges a read of `whole`, which the last known good `before` precedes.
 fn judged(before: &Source, whole: &Source, read: &Source, offers: Offers) -> Judged {
     let proven = offers == Offers::Totals && read == whole;
+    judged_by(before, whole, read, offers, step(before, read, proven, in_order))
+}
+
+/// The same with a step that was measured otherwise.
+pub(super) fn judged_by(
+    before: &Source,
+    whole: &Source,
+    read: &Source,
+    offers: Offers,
+    step: Step,
+) -> Judged {
     let candidate = Candidate {
         connector: ConnectorName::new("hr").unwrap(),
         sync: SyncNumber(2),
@@ -88,7 +100,8 @@ fn judged(before: &Source, whole: &Source, read: &Source, offers: Offers) -> Jud
         census: census(read, whole, offers),
         delta: Some(delta(before, read)),
         defects: Vec::new(),
-        step: Some(step(before, read, proven, in_order)),
+        step: Some(step),
+        pending: None,
     };
     let answers = |kind: &str, missing: usize, present: usize| Answers {
         record_type: record_type(kind),

@@ -1,6 +1,7 @@
 //! What the judge promises, shown through its public door alone.
 
 mod agreement;
+mod edges;
 mod monotone;
 mod parts;
 mod policy;

@@ -297,6 +297,9 @@ fn each_protection_that_is_taken_away_is_told_with_what_held_and_what_holds() {
     let looser = rule.replace("count = 1", "count = 2");
     let other = rule.replace("removed.user", "removed.group");
     for (old, new, expected) in [
+        ("grace = \"24h\"", "grace = \"2h\"", "grace: 24h -> 2h"),
+        ("grace = \"24h\"", "", "grace: 24h -> off"),
+        ("grace = \"2h\"", "grace = \"24h\"", ""),
         (
             "removed.user = { percent = 5 }",
             "",

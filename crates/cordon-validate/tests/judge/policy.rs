@@ -38,6 +38,7 @@ fn safe_defaults_hold_without_configuration() {
     removals confirmed: wait for a person, who is told so
     suspicious syncs: read once more after 2m
     shape of a step: read again when as rare as one sync in 16, quarantine as one sync in 316
+    accepted removals: final at once
     required: none
     protected: none
     ");
@@ -66,6 +67,7 @@ fn every_line_of_a_guard_counts() {
         removals_verified = "accept"
         reread = { after = "45s", times = 2 }
         shape = { hold = 3, read_again = 1.75 }
+        grace = "24h"
         schema.required = ["user.mail", "user.status"]
         protected = ["user:breakglass*", "user:root"]
         protected_where = [{ of = "user", where = { break_glass = true } }]
@@ -103,6 +105,7 @@ fn every_line_of_a_guard_counts() {
     removals confirmed: pass
     suspicious syncs: read up to 2 times more, each after 45s
     shape of a step: read again when as rare as one sync in 56, quarantine as one sync in 1,000
+    accepted removals: pending for 24 hours, then final
     required: user.mail, user.status
     protected: user:breakglass*, user:root, user where break_glass is true
     privileged entitlements: *admin*, entitlement where tier is 0

@@ -73,7 +73,14 @@ fn time(text: &str) -> Value {
 
 fn change(op: ChangeOp, before: Option<Row>, after: Option<Row>) -> Change {
     let row = after.as_ref().or(before.as_ref()).unwrap();
-    Change { op, record_type: row.record_type.clone(), key: row.key(), before, after }
+    Change {
+        op,
+        record_type: row.record_type.clone(),
+        key: row.key(),
+        before,
+        after,
+        pending_removal: None,
+    }
 }
 
 /// What a rule finds in these changes and these current records.

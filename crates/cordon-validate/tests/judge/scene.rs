@@ -63,6 +63,7 @@ impl Scene {
                 delta: None,
                 defects: Vec::new(),
                 step: None,
+                pending: None,
             },
             history: History::default(),
             policy: Policy::default(),

@@ -36,6 +36,9 @@ pub(super) fn page(change: &v1::RecordChange, scene: &Scene) -> Page {
     if values.len() > limit {
         page.push(&format!("  ({} more)", values.len() - limit));
     }
+    if change.pending_since > 0 {
+        page.push(&format!("  removal pending since sync {}", change.pending_since));
+    }
     page.end();
     page
 }
@@ -87,6 +90,7 @@ mod tests {
             key: "u1".into(),
             before: before.into(),
             after: after.into(),
+            pending_since: 0,
         };
         page(&change, &Scene::fixed()).plain()
     }

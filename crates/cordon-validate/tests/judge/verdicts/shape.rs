@@ -14,11 +14,11 @@ fn check(users: u64, before: Option<u64>, now: Option<u64>) -> String {
 fn a_column_that_disappears_is_quarantined_though_every_record_is_there() {
     assert_snapshot!(check(4_212, Some(4_200), None), @r"
     quarantined
-    quarantine CRD-S302: user.mail is gone from all 4,212 users; 4,200 of 4,212 had it
+    quarantine CRD-S302: breaking: user.mail is gone from all 4,212 users; 4,200 of 4,212 had it
     ");
     assert_snapshot!(check(4_212, Some(1), None), @r"
     quarantined
-    quarantine CRD-S302: user.mail is gone from all 4,212 users; 1 of 4,212 had it
+    quarantine CRD-S302: breaking: user.mail is gone from all 4,212 users; 1 of 4,212 had it
     ");
     assert_snapshot!(check(4_212, Some(0), None), @"accepted");
 }
@@ -27,7 +27,7 @@ fn a_column_that_disappears_is_quarantined_though_every_record_is_there() {
 fn a_column_that_is_sent_without_a_value_is_gone_too() {
     assert_snapshot!(check(4_212, Some(20), Some(0)), @r"
     quarantined
-    quarantine CRD-S302: user.mail is gone from all 4,212 users; 20 of 4,212 had it
+    quarantine CRD-S302: breaking: user.mail is gone from all 4,212 users; 20 of 4,212 had it
     ");
     // So few can lose a rare attribute on one day.
     assert_snapshot!(check(4_212, Some(19), Some(0)), @"accepted");
@@ -38,7 +38,7 @@ fn a_share_of_values_may_fall_by_ten_points_and_no_further() {
     assert_snapshot!(check(1_000, Some(950), Some(850)), @"accepted");
     assert_snapshot!(check(1_000, Some(950), Some(849)), @r"
     quarantined
-    quarantine CRD-S303: user.mail fell from 95 % to 84.9 % of users, limit 10 points
+    quarantine CRD-S303: narrowing: user.mail fell from 95 % to 84.9 % of users, limit 10 points
     ");
 }
 
@@ -60,7 +60,7 @@ fn many_new_records_without_an_optional_attribute_lose_no_value() {
     }
     assert_snapshot!(required.check(), @r"
     quarantined
-    quarantine CRD-S303: user.mail fell from 100 % to 50 % of users, limit 10 points
+    quarantine CRD-S303: narrowing: user.mail fell from 100 % to 50 % of users, limit 10 points
     ");
 }
 
@@ -70,7 +70,7 @@ fn a_column_whose_values_change_type_is_quarantined() {
     scene.columns("number")[1].value_type = AttributeType::Integer;
     assert_snapshot!(scene.check(), @r"
     quarantined
-    quarantine CRD-S301: user.number was text, and is a whole number now
+    quarantine CRD-S301: breaking: user.number was text, and is a whole number now
     ");
 }
 
@@ -78,7 +78,7 @@ fn a_column_whose_values_change_type_is_quarantined() {
 fn a_new_column_is_mentioned() {
     assert_snapshot!(check(100, None, Some(100)), @r"
     accepted
-    info CRD-S101: user.mail is new
+    info CRD-S101: additive: user.mail is new
     ");
 }
 
@@ -88,6 +88,6 @@ fn an_attribute_that_is_no_longer_required_is_warned_about() {
     scene.columns("mail")[0].required = true;
     assert_snapshot!(scene.check(), @r"
     accepted
-    warning CRD-S201: user.mail is no longer announced as required
+    warning CRD-S201: narrowing: user.mail is no longer announced as required
     ");
 }

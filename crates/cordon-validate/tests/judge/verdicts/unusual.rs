@@ -73,3 +73,26 @@ fn an_unusual_loss_that_the_source_confirms_is_not_even_read_again() {
         assert!(told.message.ends_with("the source confirms that they are gone"), "{told:?}");
     }
 }
+
+#[test]
+fn what_somebody_answers_for_is_not_read_again_either() {
+    // So many at once, at one end, and in the sum of the last syncs: who answers, answers for each.
+    let codes = ["CRD-D501", "CRD-D502", "CRD-D506"];
+    let exemption: String = codes
+        .iter()
+        .map(|code| {
+            let name = code.to_lowercase();
+            let said = "owner = \"o\"\nreason = \"r\"\nuntil = \"2026-03-07\"";
+            format!("[exemption.{name}]\ncode = \"{code}\"\n{said}\n")
+        })
+        .collect();
+    for guard in ["", "shape = { hold = 12 }\n"] {
+        let mut scene = cut().guard(&format!("{guard}{exemption}"));
+        scene.history.judged_at = Some("2026-03-05T12:00:00Z".parse().unwrap());
+        let verdict = scene.verdict();
+        assert_eq!((verdict.outcome, verdict.zone), (Outcome::Accepted, Zone::Pass), "{guard}");
+        let told = verdict.findings.iter().find(|finding| finding.code == "CRD-D502").unwrap();
+        assert_eq!(told.severity, Severity::Info);
+        assert!(told.message.contains("exempted until 2026-03-07 by o"), "{told:?}");
+    }
+}
