@@ -9,6 +9,8 @@ use cordon_testkit::scenario::{Act, Scenario};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+mod servers;
+
 /// What a suite said of a program.
 pub(crate) struct Report {
     pub(crate) code: i32,

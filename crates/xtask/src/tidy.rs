@@ -30,6 +30,7 @@ pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<()> {
     findings.extend(links::check(root, &tree));
     findings.extend(promises::check(&tree));
     findings.extend(readme(&tree));
+    findings.extend(unmerged(&tree));
     for hint in hints {
         say(&format!("hint: {hint}"));
     }
@@ -46,6 +47,19 @@ fn readme(tree: &Tree) -> Option<String> {
     let words = text.split_whitespace().count();
     (words >= README_WORDS_MAX)
         .then(|| format!("README.md has {words} words; it must stay under {README_WORDS_MAX}"))
+}
+
+/// What a merge left for somebody to decide, and nobody did.
+fn unmerged(tree: &Tree) -> Vec<String> {
+    let marks = ["<<<<<<< ", ">>>>>>> "];
+    let mut findings = Vec::new();
+    for (path, text) in &tree.files {
+        let marked = |line: &str| marks.iter().any(|mark| line.starts_with(mark));
+        if let Some(at) = text.lines().position(marked) {
+            findings.push(format!("{path}:{} is not merged", at + 1));
+        }
+    }
+    findings
 }
 
 fn spelling(workspace: &Workspace, findings: &mut Vec<String>) -> anyhow::Result<()> {
@@ -108,5 +122,19 @@ impl Tree {
     fn of(files: &[(&str, &str)]) -> Self {
         let owned = |(path, text): &(&str, &str)| ((*path).to_owned(), (*text).to_owned());
         Self { files: files.iter().map(owned).collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_merged_is_found_by_its_line() {
+        let tree = Tree::of(&[
+            ("a.md", "one\n<<<<<<< HEAD\ntwo\n=======\n>>>>>>> other\n"),
+            ("b.rs", "// a << b >> c\n"),
+        ]);
+        assert_eq!(unmerged(&tree), ["a.md:2 is not merged"]);
     }
 }

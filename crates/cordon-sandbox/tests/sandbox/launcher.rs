@@ -30,6 +30,7 @@ fn plan(private_dir: &Path) -> Value {
         "view": "shared",
         "hide": [],
         "network": "host",
+        "loopback": false,
         "require": [],
     })
 }
