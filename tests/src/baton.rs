@@ -30,6 +30,8 @@ fn host(users: u32, teams: u32, guard: Value) -> Host {
     let connector = Connector::program("connector-baton")
         .set("allow", json!({ "read": [&program], "loopback": true }))
         .set("guard", guard)
+        // A try by itself after a failure could be what a sync that a test asks for joins.
+        .set("restart", json!({ "backoff": "1h..1h" }))
         .config(json!({
             "program": program,
             "secrets": { "api-token": "env:BATON_SOURCE_TOKEN" },

@@ -43,7 +43,12 @@ fn connector(server: &Postgres, password: &NamedTempFile) -> Connector {
         "user": "cordon",
         "password": format!("file:{}", password.path().display()),
     });
-    Connector::program("connector-postgres").config(config).set("guard", guard)
+    // A try by itself after a failure could be what a sync that a test asks for joins.
+    let patient = json!({ "backoff": "1h..1h" });
+    Connector::program("connector-postgres")
+        .config(config)
+        .set("guard", guard)
+        .set("restart", patient)
 }
 
 fn world(server: &Postgres) -> World {

@@ -55,7 +55,9 @@ impl World {
         let connector = Connector::program("connector-scim")
             .config(config)
             .set("guard", guard)
-            .set("limits", json!({ "memory": MEMORY }));
+            .set("limits", json!({ "memory": MEMORY }))
+            // A try by itself after a failure could be what a sync that a test asks for joins.
+            .set("restart", json!({ "backoff": "1h..1h" }));
         let connector = change(connector, between.address());
         let host = setup.connector("corp", connector).file_sink("out").start();
         let run = run_of(&host.sync("corp").done());
