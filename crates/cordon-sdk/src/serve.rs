@@ -33,8 +33,9 @@ const SOCKET_VARIABLE: &str = "CORDON_FD";
 const LOG_VARIABLE: &str = "CORDON_LOG";
 /// Bytes of one HTTP/2 frame; larger frames than the default save system calls.
 const FRAME_BYTES: u32 = 256 * 1024;
-/// How long a process that was asked to end may take for it.
-const STOP_GRACE: Duration = Duration::from_secs(4);
+/// How long a process that was asked to end waits for what is still written: with [`LINGER`] well below
+/// the five seconds that it has.
+const STOP_GRACE: Duration = Duration::from_secs(3);
 /// How long the supervisor may take to read what was said last.
 const LINGER: Duration = Duration::from_millis(500);
 
