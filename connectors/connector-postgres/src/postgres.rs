@@ -125,8 +125,8 @@ impl Connector for Postgres {
         }
         let records = report.records();
         report.close().await?;
-        let (all_ms, waited_ms) = (begun.elapsed().as_millis(), waited.as_millis());
-        tracing::info!(records, all_ms, waited_ms, "the server was read");
+        let (took_ms, waited_ms) = (begun.elapsed().as_millis(), waited.as_millis());
+        tracing::info!(records, took_ms, waited_ms, "the server was read");
         Ok(())
     }
 

@@ -6,6 +6,7 @@
 //! those that `cordond` keeps of its runs. The generator is not what is measured, so its own share of
 //! the time is measured apart and shown.
 
+mod connectors;
 mod fleet;
 mod measure;
 mod neighbour;
@@ -38,6 +39,9 @@ pub(crate) struct Args {
     /// Measure instead a thousand configured connectors, two hundred of them running
     #[arg(long)]
     fleet: bool,
+    /// Measure instead the connectors that read a server, each on a real one
+    #[arg(long)]
+    connectors: bool,
     /// Seconds of each half of a neighbour's measurement
     #[arg(long, default_value_t = 10)]
     seconds: u64,
@@ -66,6 +70,10 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<()> {
     if args.neighbour {
         let json = matches!(args.output, Format::Json);
         return neighbour::measure(&target, args.seconds, json);
+    }
+    if args.connectors {
+        let json = matches!(args.output, Format::Json);
+        return connectors::measure(workspace, &target, json);
     }
     if args.fleet {
         let fleet = fleet::measure(&target)?;
