@@ -4,7 +4,8 @@ use std::error::Error;
 use std::path::Path;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto/baton");
+    // From where the package is now: where this was compiled may have moved since.
+    let root = Path::new("../../proto/baton");
     let files = ["connector.proto", "session.proto", "start.proto"];
     let descriptors = protox::compile(files, [&root])?;
     tonic_prost_build::configure().bytes(".").compile_fds(descriptors)?;

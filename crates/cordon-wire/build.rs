@@ -4,7 +4,8 @@ use std::error::Error;
 use std::path::Path;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");
+    // From where the package is now: where this was compiled may have moved since.
+    let root = Path::new("../../proto");
     let files = ["cordon/v1/connector.proto", "cordon/v1/control.proto"];
     let descriptors = protox::compile(files, [&root])?;
     tonic_prost_build::configure().compile_fds(descriptors)?;
