@@ -246,8 +246,8 @@ pub(super) fn checks(findings: &[v1::Finding], scene: &Scene) -> Grid {
     let number = |value: Option<u64>| value.map_or_else(|| "-".into(), units::count);
     for finding in shown(findings, scene) {
         let result = if finding.severity == "info" { "ok" } else { &finding.severity };
-        grid.marked(
-            scene.glyphs.severity(&finding.severity),
+        grid.row_in_lines(
+            Some(scene.glyphs.severity(&finding.severity)),
             [
                 finding.code.clone(),
                 result.to_owned(),
@@ -271,6 +271,7 @@ pub(super) fn scopes(scopes: &[v1::ScopeDetail], scene: &Scene) -> Grid {
             mark,
             [
                 scope.name.clone(),
+            3,
                 scope.outcome.clone(),
                 units::count(scope.records),
                 scope.source_total.map_or_else(|| "-".into(), units::count),

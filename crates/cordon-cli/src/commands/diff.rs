@@ -11,7 +11,6 @@ use tokio_stream::StreamExt;
 use crate::args::{DiffArgs, Op};
 use crate::client::{Client, answer};
 use crate::errors::Failure;
-use crate::escape::wrapped;
 use crate::exit::Exit;
 use crate::output::json::{self, View, maybe};
 use crate::output::page::{Page, Tone};
@@ -23,9 +22,6 @@ use crate::units;
 
 mod change;
 mod groups;
-
-/// Characters of a finding that stand in one line.
-const MESSAGE_CHARS_MAX: usize = 72;
 
 /// Changes shown to a person who did not say how many.
 const SAMPLE_CHANGES: u64 = 20;
@@ -162,20 +158,17 @@ fn findings(page: &mut Page, title: &str, findings: &[&v1::Finding], scene: &Sce
     page.section(title);
     let mut grid = Grid::new(&["CODE", "SUBJECT", "FOUND", ">LIMIT", "EXAMPLES"]);
     for finding in findings {
-        let mut message = wrapped(&finding.message, MESSAGE_CHARS_MAX).into_iter();
-        grid.marked(
-            scene.glyphs.severity(&finding.severity),
+        grid.row_in_lines(
+            Some(scene.glyphs.severity(&finding.severity)),
             [
                 finding.code.clone(),
                 finding.subject.clone(),
-                message.next().unwrap_or_default(),
+                finding.message.clone(),
                 finding.limit.map_or_else(|| "-".into(), units::count),
                 finding.examples.iter().take(3).cloned().collect::<Vec<_>>().join(", "),
             ],
+            2,
         );
-        for more in message {
-            grid.row([String::new(), String::new(), more, String::new(), String::new()]);
-        }
     }
     grid.write(page, 2);
 }

@@ -127,13 +127,8 @@ pub(super) fn outcome(run: &v1::Run, scene: &Scene) -> Page {
     let mut grid = Grid::new(&["CODE", "RESULT", "SUBJECT", "FOUND"]);
     let objections = run.findings.iter().filter(|finding| finding.severity != "info");
     for finding in objections.take(FINDINGS_MAX) {
-        let subject = finding.subject.clone();
-        grid.row([
-            finding.code.clone(),
-            finding.severity.clone(),
-            subject,
-            finding.message.clone(),
-        ]);
+        let cells = [&finding.code, &finding.severity, &finding.subject, &finding.message];
+        grid.row_in_lines(None, cells.map(String::clone), 3);
     }
     if !grid.is_empty() {
         grid.write(&mut page, 2);

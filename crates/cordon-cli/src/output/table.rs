@@ -3,10 +3,12 @@
 use comfy_table::{CellAlignment, ContentArrangement, Row, Table, presets};
 
 use super::page::{Page, Tone};
-use crate::escape::clip;
+use crate::escape::{clip, wrapped};
 
 /// Characters of one cell, at most; the machine formats have the whole text.
 const CELL_CHARS_MAX: usize = 96;
+/// Characters of a sentence that stand in one line, where it may go on in the next.
+const LINE_CHARS_MAX: usize = 72;
 
 /// A glyph before a row, with its meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +51,25 @@ impl Grid {
         cells: impl IntoIterator<Item = String>,
     ) -> &mut Self {
         self.add(Some(mark), cells)
+    }
+
+    /// Adds a row whose cell `at` is a sentence, which goes on in further lines where it is long: what a
+    /// finding says is not cut.
+    pub(crate) fn row_in_lines<const N: usize>(
+        &mut self,
+        mark: Option<Mark>,
+        mut cells: [String; N],
+        at: usize,
+    ) -> &mut Self {
+        let mut lines = wrapped(&cells[at], LINE_CHARS_MAX).into_iter();
+        cells[at] = lines.next().unwrap_or_default();
+        self.add(mark, cells);
+        for line in lines {
+            let mut cells = [const { String::new() }; N];
+            cells[at] = line;
+            self.row(cells);
+        }
+        self
     }
 
     fn add(&mut self, mark: Option<Mark>, cells: impl IntoIterator<Item = String>) -> &mut Self {
@@ -105,6 +126,22 @@ mod tests {
           NAME       RECORDS  NOTE
         ✗ hr          18,204  cut
           corp-ldap        7
+        ");
+    }
+
+    #[test]
+    fn a_long_cell_goes_on_in_further_lines() {
+        let mut grid = Grid::new(&["CODE", "FOUND", ">LIMIT"]);
+        let mark = Mark { tone: Tone::Bad, glyph: "✗" };
+        let found =
+            "7,019 of 18,204 users are gone, and they lie together at the end of the listing";
+        grid.row_in_lines(Some(mark), ["D101", found, "50"].map(str::to_owned), 1);
+        grid.row(["D102", "short", "-"].map(str::to_owned));
+        insta::assert_snapshot!(show(&grid), @r"
+          CODE  FOUND                                                                    LIMIT
+        ✗ D101  7,019 of 18,204 users are gone, and they lie together at the end of the     50
+                listing
+          D102  short                                                                        -
         ");
     }
 
