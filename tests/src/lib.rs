@@ -77,4 +77,6 @@ mod verified;
 #[cfg(test)]
 mod walls;
 #[cfg(test)]
+mod vocabulary;
+#[cfg(test)]
 mod world;

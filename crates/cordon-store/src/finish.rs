@@ -185,7 +185,7 @@ fn manifest(
     defects: Vec<Defect>,
 ) -> Manifest {
     let before = last_good.map(|snapshot| &*snapshot.manifest);
-    let census = census::census(staging, reports, parts, &step);
+    let census = census::census(staging, reports, before.map(|it| &it.census), parts, &step);
     Manifest {
         connector: staging.spec.connector.clone(),
         sync: staging.spec.sync,

@@ -30,6 +30,7 @@ mod sorter;
 mod stage;
 mod store;
 mod sweep;
+mod tally;
 #[cfg(test)]
 mod tests;
 

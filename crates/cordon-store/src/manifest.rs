@@ -10,7 +10,7 @@ use std::path::Path;
 
 use cordon_model::{AttributeType, ConnectorName, RecordSchema, RecordType, SyncNumber};
 use cordon_validate::detect::Step;
-use cordon_validate::{Census, Defect, Delta, PendingRemovals, Selection};
+use cordon_validate::{Census, Defect, Delta, PendingRemovals, Selection, ValueCounts};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -69,6 +69,9 @@ pub struct FileColumn {
     pub value_type: AttributeType,
     /// Rows that have a value.
     pub present: u64,
+    /// How many have each, where the values are few words; none: they are many, or were not counted.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub values: Option<ValueCounts>,
 }
 
 /// Records of one kind and type: a Parquet file and its index.

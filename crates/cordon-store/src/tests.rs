@@ -11,6 +11,7 @@ mod shape;
 mod staging;
 mod sweep;
 mod tombstones;
+mod values;
 mod watch;
 
 use std::collections::BTreeMap;

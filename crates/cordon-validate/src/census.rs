@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use cordon_model::{AttributeType, RecordType, ScopeReport};
 use serde::{Deserialize, Serialize};
 
+use crate::Values;
+
 /// Keys of a few records that show something.
 pub type Examples = Vec<String>;
 
@@ -43,6 +45,9 @@ pub struct ColumnCensus {
     pub required: bool,
     /// Records that have a value.
     pub present: u64,
+    /// Its values, where they are few words; none: they are many, or nothing is known of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub values: Option<Values>,
 }
 
 /// One scope, counted.

@@ -252,6 +252,9 @@ rules! {
     VALUES_LOST "CRD-S303"
         "An attribute is absent from many more records than before."
         "Look whether the connector lost the right to read it, or a page of it.";
+    VALUES_NEW "CRD-S304"
+        "An attribute that always had one of a few values has others."
+        "See in `cordon diff` what became of the known values; have the export or the mapping restored, or release if the source really speaks another way now.";
 
     VALUES_UNUSUAL "CRD-S401"
         "Many values of one attribute changed in the same way."

@@ -19,6 +19,7 @@ mod policy;
 pub mod reading;
 mod rules;
 mod selection;
+mod values;
 mod verdict;
 mod words;
 
@@ -44,6 +45,7 @@ pub use policy::{
 };
 pub use rules::{Announced, RuleCount, RuleCounter, announced, fitted};
 pub use selection::{Selection, SelectionError};
+pub use values::{VALUE_BYTES_MAX, VALUES_MAX, ValueCounts, Values};
 pub use verdict::{
     Accepted, DIGEST_PREFIX_MIN, Held, Judged, Release, ReleaseError, Verdict, Zone, may_release,
     release,

@@ -15,7 +15,7 @@ use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch};
 use arrow_schema::DataType;
 use cordon_model::{RecordKind, RecordType, SyncNumber};
 
-use crate::columns::TypeColumns;
+use crate::columns::{TypeColumns, key_columns};
 use crate::disk::PathError;
 use crate::finish::chosen::Chosen;
 use crate::finish::part::StagedPaths;
@@ -27,6 +27,7 @@ use crate::read_error::{Damage, ReadError};
 use crate::snapshot::Snapshot;
 use crate::stage::{StageError, Staging, StagingDir};
 use crate::store::Store;
+use crate::tally::{Tally, tallies};
 
 /// Adds a part for everything that is carried forward.
 pub(super) fn carry(
@@ -184,16 +185,17 @@ pub(super) fn copy_group(
     let stored = TypeColumns::stored(&first.columns);
     let schema = stored.file_schema(DataType::Utf8);
     let mut file = ParquetFile::create(data, schema, aside.store.limits.file_bytes_max)?;
-    let mut present = vec![0; stored.len()];
+    let mut counted = tallies(&stored, key_columns(record_type));
     for taken in group {
-        copy_rows(aside, taken, &mut file, &mut present)?;
+        copy_rows(aside, taken, &mut file, &mut counted)?;
     }
     let (data, rows) = file.finish()?;
     let (index, records, scopes) = copy_index(aside, group, IndexWriter::create(index)?)?;
-    let columns = stored.iter().zip(present).map(|(column, present)| FileColumn {
+    let columns = stored.iter().zip(counted).map(|(column, tally)| FileColumn {
         name: column.name.clone(),
         value_type: column.value_type,
-        present,
+        present: tally.present,
+        values: tally.values(),
     });
     let entry = FileEntry {
         record_type: record_type.clone(),
@@ -217,15 +219,15 @@ fn copy_rows(
     aside: &Aside<'_>,
     &Taken { entry, chosen, .. }: &Taken<'_>,
     file: &mut ParquetFile,
-    present: &mut [u64],
+    counted: &mut [Tally],
 ) -> Result<(), StageError> {
     let data = aside.store.open_data(entry)?;
     let schema = data.columns.file_schema(DataType::Utf8);
     let mut copied = 0;
     for batch in data.select(chosen.mask(entry.rows))? {
         let batch = batch.map_err(|error| data.parquet_error(error.into()))?;
-        for (present, array) in present.iter_mut().zip(batch.columns()) {
-            *present += (array.len() - array.null_count()) as u64;
+        for (tally, array) in counted.iter_mut().zip(batch.columns()) {
+            tally.add(array);
         }
         let mut arrays = batch.columns().to_vec();
         if let Some(confirmed) = arrays.last_mut() {

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use cordon_model::{RecordType, ScopeOutcome, SyncNumber};
-use cordon_validate::{Census, ColumnCensus, Delta, ScopeCensus, TypeCensus};
+use cordon_model::{AttributeType, RecordType, ScopeOutcome, SyncNumber};
+use cordon_validate::{
+    Census, ColumnCensus, Delta, ScopeCensus, TypeCensus, VALUES_MAX, ValueCounts, Values,
+};
 
 use crate::finish::step::Stepped;
 use crate::finish::{Part, Reports, completed};
@@ -13,15 +15,16 @@ use crate::stage::Staging;
 pub(super) fn census(
     staging: &Staging,
     reports: &Reports,
+    before: Option<&Census>,
     parts: &[Part],
     step: &Stepped,
 ) -> Census {
     let mut types: BTreeMap<RecordType, TypeCensus> = BTreeMap::new();
     for of in &staging.types {
-        let columns = of.columns.iter().map(|column| {
-            let (value_type, required) = (column.value_type, column.required);
-            (column.name.clone(), ColumnCensus { value_type, required, present: 0 })
-        });
+        let columns = of
+            .columns
+            .iter()
+            .map(|column| (column.name.clone(), empty(column.value_type, column.required)));
         let columns = columns.collect();
         types.insert(of.record_type.clone(), TypeCensus { columns, ..TypeCensus::default() });
     }
@@ -32,12 +35,25 @@ pub(super) fn census(
             of.carried += part.entry.records;
         }
         for column in &part.entry.columns {
-            let known = of.columns.entry(column.name.clone()).or_insert(ColumnCensus {
-                value_type: column.value_type,
-                required: false,
-                present: 0,
-            });
+            let known =
+                of.columns.entry(column.name.clone()).or_insert(empty(column.value_type, false));
             known.present += column.present;
+            if column.present > 0 {
+                known.values = known.values.take().zip(column.values.as_ref()).and_then(together);
+            }
+        }
+    }
+    for (record_type, of) in &mut types {
+        let before = before.and_then(|before| before.types.get(record_type));
+        for (name, column) in &mut of.columns {
+            let known = before.and_then(|before| before.columns.get(name)?.values.as_ref());
+            // What no record has any more is still known.
+            column.values = match (column.values.take(), known) {
+                (None, _) => None,
+                (Some(values), None) if values.now.is_empty() => None,
+                (Some(values), None) => Some(values),
+                (Some(values), Some(known)) => Some(Values::after(values.now, known)),
+            };
         }
     }
     let scopes = reports.iter().map(|(name, report)| {
@@ -45,6 +61,19 @@ pub(super) fn census(
         (name.clone(), ScopeCensus { report: report.clone(), records })
     });
     Census { types, scopes: scopes.collect(), privileged: step.privileged_now.clone() }
+}
+
+/// A column of which nothing was counted yet.
+fn empty(value_type: AttributeType, required: bool) -> ColumnCensus {
+    ColumnCensus { value_type, required, present: 0, values: Some(Values::default()) }
+}
+
+/// The values of several files; none where they are no longer few.
+fn together((mut values, more): (Values, &ValueCounts)) -> Option<Values> {
+    for (value, rows) in more {
+        *values.now.entry(value.clone()).or_default() += rows;
+    }
+    (values.now.len() <= VALUES_MAX).then_some(values)
 }
 
 pub(super) fn delta(reports: &Reports, before: &Manifest, parts: &[Part], step: &Stepped) -> Delta {

@@ -76,10 +76,11 @@ fn parts_by_type(parts: &mut Vec<Part>, duplicates: &mut Vec<Misses>) {
 }
 
 fn file_columns(of: &TypeStage) -> Vec<FileColumn> {
-    let columns = of.columns.iter().zip(&of.present).map(|(column, present)| FileColumn {
+    let columns = of.columns.iter().zip(&of.tallies).map(|(column, tally)| FileColumn {
         name: column.name.clone(),
         value_type: column.value_type,
-        present: *present,
+        present: tally.present,
+        values: tally.values(),
     });
     columns.collect()
 }

@@ -19,6 +19,7 @@ use crate::stage::arrays::Spare;
 use crate::stage::arrival::{Arrival, HeldOn};
 use crate::stage::check::{Defects, KeyTexts, is_reference};
 use crate::stage::targets::{Target, Targets};
+use crate::tally::{Tally, tallies};
 
 /// Where references of all types are collected.
 #[derive(Debug)]
@@ -48,8 +49,8 @@ pub(crate) struct TypeStage {
     pub(crate) index: Sorter<Entry>,
     pub(crate) rows: u32,
     pub(crate) row_bytes_max: usize,
-    /// By column, how many rows have a value.
-    pub(crate) present: Vec<u64>,
+    /// By column.
+    pub(crate) tallies: Vec<Tally>,
     pub(crate) defects: Defects,
     pub(crate) arrival: Arrival,
     schema: SchemaRef,
@@ -78,7 +79,7 @@ impl TypeStage {
             index: Sorter::new(dir),
             rows: 0,
             row_bytes_max: 0,
-            present: vec![0; columns.len()],
+            tallies: tallies(&columns, key_columns(&record_type)),
             defects: Defects::default(),
             arrival: Arrival::default(),
             slot,
@@ -184,7 +185,7 @@ impl TypeStage {
         let keys = key_texts(&self.record_type, &self.columns, arrays);
         let names = key_columns(&self.record_type);
         for (position, (column, array)) in self.columns.iter().zip(arrays).enumerate() {
-            self.present[position] += (array.len() - array.null_count()) as u64;
+            self.tallies[position].add(array);
             let named = names.contains(&column.name.as_str());
             self.defects.check(column, array, named, &keys);
         }

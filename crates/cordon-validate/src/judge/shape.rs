@@ -4,7 +4,10 @@
 //! four thousand accounts lose their address; so columns are compared one by one. Each finding names the
 //! class of the drift, which says who has to change something: nobody, whoever relies on the attribute,
 //! or whoever reads it. That values mean something else under the same name and type, the semantic
-//! drift, is for the detector to see.
+//! drift, shows where they are a few words and others take their place ([`vocabulary`]); else it is for
+//! the detector to see.
+
+mod vocabulary;
 
 use std::fmt;
 
@@ -60,6 +63,7 @@ pub(super) fn check(case: Case<'_>, findings: &mut Findings) {
                 required: column.required || case.policy.requires(record_type.label(), name),
             };
             step.check(findings);
+            vocabulary::check(record_type, name, column, now.columns.get(name), findings);
         }
         new_columns(record_type, before, now, findings);
     }

@@ -10,7 +10,7 @@ use cordon_model::{
 };
 use cordon_validate::{
     Candidate, Census, ColumnCensus, Defect, DefectKind, Delta, History, Judged, Policy,
-    PolicyPatch, ScopeCensus, TimeSpan, TypeCensus, Verdict, Window, judge,
+    PolicyPatch, ScopeCensus, TimeSpan, TypeCensus, ValueCounts, Values, Verdict, Window, judge,
 };
 
 /// What happened to records of one type in one scope.
@@ -154,8 +154,12 @@ impl Scene {
 
     /// The same scene, in which so many users have (before, now) an optional column.
     pub(crate) fn column(mut self, name: &str, before: Option<u64>, now: Option<u64>) -> Self {
-        let column =
-            |present| ColumnCensus { value_type: AttributeType::Text, required: false, present };
+        let column = |present| ColumnCensus {
+            value_type: AttributeType::Text,
+            required: false,
+            present,
+            values: None,
+        };
         let sides = [(self.last_good.as_mut(), before), (Some(&mut self.candidate.census), now)];
         for (census, present) in sides {
             if let (Some(census), Some(present)) = (census, present) {
@@ -163,6 +167,26 @@ impl Scene {
                 users.columns.insert(name.to_owned(), column(present));
             }
         }
+        self
+    }
+
+    /// The same scene, in which that column of users had these values in so many snapshots, and has
+    /// those now.
+    pub(crate) fn values(
+        mut self,
+        name: &str,
+        before: &[(&str, u64)],
+        snapshots: u32,
+        now: Option<&[(&str, u64)]>,
+    ) -> Self {
+        let counts = |of: &[(&str, u64)]| -> ValueCounts {
+            of.iter().map(|(value, records)| ((*value).to_owned(), *records)).collect()
+        };
+        let first = Values::first(counts(before));
+        let known = (1..snapshots).fold(first, |known, _| Values::after(counts(before), &known));
+        let [column_before, column_now] = self.columns(name);
+        column_now.values = now.map(|now| Values::after(counts(now), &known));
+        column_before.values = Some(known);
         self
     }
 

@@ -10,3 +10,4 @@ mod record;
 mod review;
 mod shape;
 mod unusual;
+mod vocabulary;

@@ -1,0 +1,102 @@
+//! An attribute that always had one of a few values, and has others from one sync to the next.
+
+use std::path::PathBuf;
+
+use cordon_testkit::{Connector, Host};
+use serde_json::{Value, json};
+
+use crate::world::{believed_from, delivered, held_by, run_of};
+
+/// A host that reads an HR export whose workers are of one of three kinds.
+struct Export {
+    host: Host,
+    path: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl Export {
+    /// After so many accepted syncs of honest kinds. The detector is off: what holds is the shape.
+    #[track_caller]
+    fn accepted(syncs: u32) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("workers.csv");
+        let config = json!({ "path": path, "key": "id", "columns": { "worker_type": "kind" } });
+        let guard = json!({ "shape": "off", "reread": { "times": 0 } });
+        let connector = Connector::program("connector-csv").config(config).set("guard", guard);
+        let host = Host::setup().connector("hr", connector).file_sink("out").start();
+        let export = Self { host, path, _folder: folder };
+        for _ in 0..syncs {
+            assert_eq!(export.sync(honest)["outcome"], "committed");
+        }
+        export
+    }
+
+    /// The run that reads a hundred workers of these kinds.
+    #[track_caller]
+    fn sync(&self, kind: fn(u32) -> &'static str) -> Value {
+        let rows: Vec<_> = (0..100).map(|id| format!("w{id:03},{}", kind(id))).collect();
+        std::fs::write(&self.path, format!("id,kind\n{}\n", rows.join("\n"))).unwrap();
+        run_of(&self.host.sync("hr").done())
+    }
+}
+
+fn honest(id: u32) -> &'static str {
+    ["employee", "employee", "employee", "contractor", "intern"][id as usize % 5]
+}
+
+/// The export says the same in letters.
+fn in_letters(id: u32) -> &'static str {
+    ["E", "E", "E", "C", "I"][id as usize % 5]
+}
+
+/// How severely a run speaks of new values.
+fn severity(run: &Value) -> Option<String> {
+    let findings = run["findings"].as_array().unwrap();
+    let told = findings.iter().find(|finding| finding["code"] == "CRD-S304")?;
+    Some(told["severity"].as_str().unwrap().to_owned())
+}
+
+#[test]
+fn words_that_come_as_letters_from_one_day_to_the_next_are_held() {
+    let export = Export::accepted(3);
+    let run = export.sync(in_letters);
+    assert_eq!(
+        (&run["outcome"], held_by(&run)),
+        (&json!("quarantined"), vec!["CRD-S304".to_owned()])
+    );
+    let message = run["findings"][0]["message"].as_str().unwrap();
+    for said in
+        ["user.worker_type", "`C`, `E`, `I`", "100 of 100", "`contractor`, `employee`, `intern`"]
+    {
+        assert!(message.contains(said), "{said}: {message}");
+    }
+    delivered(&export.host);
+    let believed = believed_from(&export.host, "hr");
+    assert!(believed.values().all(|worker| worker["worker_type"] != "E"), "nothing of it went out");
+    // The export is mended, and its connector goes on by itself.
+    assert_eq!(export.sync(honest)["outcome"], "committed");
+    // Released, the new words are known, and so are the old ones.
+    let run = export.sync(in_letters);
+    let (sync, digest) = (run["sync"].to_string(), run["digest"].as_str().unwrap().to_owned());
+    let release = ["release", "hr", &sync, "--digest", &digest, "--reason", "CHG-9", "--yes"];
+    export.host.cordon(&release).done();
+    assert_eq!(severity(&export.sync(honest)), None);
+    assert_eq!(severity(&export.sync(in_letters)), None);
+    export.host.cordon(&["explain", "CRD-S304"]).done();
+}
+
+#[test]
+fn one_new_word_of_one_worker_is_a_day_like_any_other() {
+    let export = Export::accepted(3);
+    let run = export.sync(|id| if id == 7 { "retiree" } else { honest(id) });
+    assert_eq!(
+        (run["outcome"].as_str(), severity(&run).as_deref()),
+        (Some("committed"), Some("info"))
+    );
+}
+
+#[test]
+fn after_two_syncs_nobody_knows_all_the_words_there_are() {
+    let export = Export::accepted(2);
+    assert_eq!(export.sync(in_letters)["outcome"], "committed");
+}
