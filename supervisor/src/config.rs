@@ -20,6 +20,7 @@ mod value;
 
 pub(crate) use error::ConfigError;
 pub(crate) use isolation::{Isolation, Profile};
+pub(crate) use tried::Tried;
 
 use crate::liveness::{Bounds, Rate};
 use crate::schedule::Schedule;
@@ -191,7 +192,7 @@ impl Config {
         text: &str,
         connector: &ConnectorName,
     ) -> Result<Policy, ConfigError> {
-        tried::policy(text, connector)
+        Tried::read(text)?.policy(connector)
     }
 
     /// A connector of this host of which nothing is written but its program.

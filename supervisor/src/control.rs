@@ -25,6 +25,7 @@ mod detail;
 mod diff;
 mod doctor;
 mod follow;
+mod hindsight;
 mod orders;
 mod peer;
 mod policy;
@@ -206,13 +207,23 @@ impl Control for Service {
         self.answer_backtest(request.into_inner()).await.map(Response::new)
     }
 
+    async fn hindsight(
+        &self,
+        request: Request<v1::HindsightRequest>,
+    ) -> Answer<v1::HindsightResponse> {
+        self.answer_hindsight(request.into_inner()).await.map(Response::new)
+    }
+
     async fn reload(&self, request: Request<v1::ReloadRequest>) -> Answer<v1::ReloadResponse> {
         let actor = peer::actor(&request);
         let done = self.host.reload(&actor).await.map_err(|error| {
             problem::Refusal::invalid("CRD-H007", format!("{error:#}"))
                 .still("the running configuration was not changed")
         })?;
+        let touched = done.added.iter().chain(&done.changed);
+        let hindsight = self.hindsight_of(touched.cloned().collect()).await;
         Ok(Response::new(v1::ReloadResponse {
+            hindsight,
             added: done.added,
             removed: done.removed,
             changed: done.changed,

@@ -29,6 +29,8 @@ mod grace;
 #[cfg(test)]
 mod held;
 #[cfg(test)]
+mod hindsight;
+#[cfg(test)]
 mod host_faults;
 #[cfg(test)]
 mod hostile;
@@ -75,8 +77,8 @@ mod two_people;
 #[cfg(test)]
 mod verified;
 #[cfg(test)]
-mod walls;
-#[cfg(test)]
 mod vocabulary;
+#[cfg(test)]
+mod walls;
 #[cfg(test)]
 mod world;

@@ -67,7 +67,9 @@ pub(crate) async fn run(cli: Cli, out: &mut Output) -> Result<Exit, Failure> {
             events::run(client().await?, args, out).await
         }
         Some(Command::Doctor(args)) => doctor::run(client().await?, args, out).await,
-        Some(Command::Config(ConfigCommand::Check(args))) => config::check(&args),
+        Some(Command::Config(ConfigCommand::Check(args))) => {
+            config::check(socket, &args, out).await
+        }
         Some(Command::Secret(SecretCommand::Check(args))) => {
             secret::check(client().await?, args, out).await
         }

@@ -162,6 +162,18 @@ impl Policy {
         self.risk >= Risk::High
     }
 
+    /// Whether it comes to the same verdicts as another, whatever is synced. What has no part in
+    /// verdicts may differ: how old data may be, what becomes of what was accepted, who releases.
+    pub fn judges_as(&self, other: &Self) -> bool {
+        let judging = Self {
+            freshness: other.freshness,
+            grace: other.grace,
+            release: other.release.clone(),
+            ..self.clone()
+        };
+        judging == *other
+    }
+
     /// Whether every record of a label must have an attribute.
     pub fn requires(&self, label: &str, attribute: &str) -> bool {
         let is = |required: &RequiredAttribute| {

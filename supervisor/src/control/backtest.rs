@@ -11,16 +11,20 @@ use cordon_validate::detect::{Learned, Memory, Step};
 use cordon_validate::{Candidate, History, Policy, TimeSpan, Verdict, Window, judge};
 use cordon_wire::v1;
 use jiff::Timestamp;
+use tokio::time::Instant;
 use tonic::Status;
 
 use super::problem::Refusal;
 use super::status::counts;
 use super::{Service, render};
+use crate::config::ConfigError;
 use crate::gate::{Looked, look};
 use crate::session::chain;
 
 /// Syncs that are looked at, newest first.
 const RUNS_MAX: u32 = 10_000;
+/// What is tried when no policy is given, in words.
+pub(super) const DEFAULTS: &str = "the defaults";
 
 /// All that was known when a sync was judged.
 struct Then {
@@ -38,6 +42,13 @@ struct Kept {
     after: Snapshot,
 }
 
+/// Syncs that were judged again, oldest first.
+pub(super) struct Replayed {
+    pub(super) syncs: Vec<v1::BacktestSync>,
+    /// Those that the time did not suffice for.
+    pub(super) unread: u64,
+}
+
 impl Service {
     pub(super) async fn answer_backtest(
         &self,
@@ -45,30 +56,59 @@ impl Service {
     ) -> Result<v1::BacktestResponse, Status> {
         let (name, _) = self.find(&request.connector)?;
         let config = self.host.loaded().config;
-        let mut policy = config.tried_policy(&request.policy, &name).map_err(|error| {
-            Refusal::invalid("CRD-H002", format!("the policy cannot be read: {error}"))
-                .still("nothing was changed")
-                .hint("write it as in a configuration: [guard] and [connector.NAME.guard]")
-        })?;
+        let policy = config.tried_policy(&request.policy, &name).map_err(refused)?;
+        let Replayed { syncs, .. } = self.replay(&name, policy, RUNS_MAX, None).await?;
+        if syncs.is_empty() {
+            let message = format!("no sync of `{name}` was judged yet");
+            return Err(Refusal::not_found(message)
+                .hint(format!("sync it with `cordon sync {name} --wait`, or try --dry-run"))
+                .into());
+        }
+        let tried = if request.policy.is_empty() { DEFAULTS } else { "the given policy" };
+        let summary = summary(tried, &syncs, config.daemon.keep_last);
+        Ok(v1::BacktestResponse { syncs, summary: Some(summary) })
+    }
+
+    /// Judges the newest `runs` of a connector again, as far as their records are kept, until a
+    /// moment.
+    pub(super) async fn replay(
+        &self,
+        name: &ConnectorName,
+        mut policy: Policy,
+        runs: u32,
+        until: Option<Instant>,
+    ) -> Result<Replayed, Refusal> {
         // The source cannot be read again: what asks for a second reading is told as it stands.
         policy.reread.times = 0;
         let ledger = &self.host.ledger;
-        let mut runs = ledger.runs(&name, RUNS_MAX).await.map_err(Refusal::from)?;
+        let mut runs = ledger.runs(name, runs).await?;
         runs.reverse();
-        let snapshots = ledger.all_snapshots(&name).await.map_err(Refusal::from)?;
+        let snapshots = ledger.all_snapshots(name).await?;
         let released = runs.iter().filter(|run| run.outcome == RunOutcome::Released);
         let released = released.map(|run| run.sync).collect();
         let mut then = Then { snapshots, released, waiting: None, memory: Memory::default() };
-        let mut syncs = Vec::new();
+        let mut replayed = Replayed { syncs: Vec::new(), unread: 0 };
         // What repeats a sync in quarantine brought nothing of its own.
-        for run in runs.iter().filter(|run| is_judged(run) && run.joined.is_none()) {
+        let mut ahead = runs.iter().filter(|run| is_judged(run) && run.joined.is_none());
+        while let Some(run) = ahead.next() {
             let (store, connector, sync) = (self.host.store.clone(), name.clone(), run.sync);
             let history = then.of(run, &policy);
             let (policy, at) = (policy.clone(), judged_at(run));
             let judged = tokio::task::spawn_blocking(move || {
                 judged_again(&store, &connector, sync, &policy, history, at)
             });
-            let judged = judged.await.map_err(|error| Refusal::failed(error.to_string()))?;
+            // One that takes longer ends by itself and changes nothing.
+            let judged = match until {
+                None => judged.await,
+                Some(until) => match tokio::time::timeout_at(until, judged).await {
+                    Ok(judged) => judged,
+                    Err(_) => {
+                        replayed.unread = 1 + ahead.count() as u64;
+                        break;
+                    }
+                },
+            };
+            let judged = judged.map_err(|error| Refusal::failed(error.to_string()))?;
             let judged = judged.map_err(|error| {
                 Refusal::failed(format!("cannot read sync {sync}: {}", chain(&error)))
             })?;
@@ -76,18 +116,17 @@ impl Service {
                 run,
                 judged.as_ref().ok().and_then(|(kept, _)| kept.after.manifest.step.as_ref()),
             );
-            syncs.push(told(run, judged));
+            replayed.syncs.push(told(run, judged));
         }
-        if syncs.is_empty() {
-            let message = format!("no sync of `{name}` was judged yet");
-            return Err(Refusal::not_found(message)
-                .hint(format!("sync it with `cordon sync {name} --wait`, or try --dry-run"))
-                .into());
-        }
-        let tried = if request.policy.is_empty() { "the defaults" } else { "the given policy" };
-        let summary = summary(tried, &syncs, config.daemon.keep_last);
-        Ok(v1::BacktestResponse { syncs, summary: Some(summary) })
+        Ok(replayed)
     }
+}
+
+/// A given policy that is none.
+pub(super) fn refused(error: ConfigError) -> Refusal {
+    Refusal::invalid("CRD-H002", format!("the policy cannot be read: {error}"))
+        .still("nothing was changed")
+        .hint("write it as in a configuration: [guard] and [connector.NAME.guard]")
 }
 
 /// Whether the gate had a candidate of it.
@@ -265,7 +304,11 @@ fn told(run: &RunRow, judged: Result<(Kept, Verdict), String>) -> v1::BacktestSy
     sync
 }
 
-fn summary(tried: &str, syncs: &[v1::BacktestSync], keep_last: u32) -> v1::BacktestSummary {
+pub(super) fn summary(
+    tried: &str,
+    syncs: &[v1::BacktestSync],
+    keep_last: u32,
+) -> v1::BacktestSummary {
     let judged = || syncs.iter().filter(|sync| sync.verdict != "unknown");
     let number =
         |wanted: &dyn Fn(&&v1::BacktestSync) -> bool| judged().filter(wanted).count() as u64;

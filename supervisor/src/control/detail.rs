@@ -7,6 +7,7 @@ use cordon_wire::v1;
 use jiff::Timestamp;
 use tonic::Status;
 
+use super::hindsight::soon;
 use super::problem::Refusal;
 use super::render::micros;
 use super::status::connector_status;
@@ -86,6 +87,7 @@ impl Service {
             flows: view.flows.all().iter().map(flow).collect(),
             rereads: rereads.all,
             rereads_transient: rereads.transient,
+            hindsight: Some(self.hindsight(&name, None, soon()).await),
         })
     }
 

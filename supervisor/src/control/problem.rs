@@ -56,6 +56,11 @@ impl Refusal {
         Self::new(Code::Aborted, "CRD-H006", 6, message)
     }
 
+    /// What happened.
+    pub(super) fn message(&self) -> &str {
+        &self.problem.message
+    }
+
     /// Adds what still holds.
     pub(super) fn still(mut self, still: impl Into<String>) -> Self {
         self.problem.still = still.into();

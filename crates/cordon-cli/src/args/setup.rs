@@ -17,7 +17,9 @@ pub(crate) enum ConfigCommand {
 /// Of `config check`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Runs `cordond --check`; output and exit code are those of cordond.
+Runs `cordond --check`; the exit code is that of cordond. Where a cordond answers, it also tells for
+each connector of the file what the defaults, and the file, would have done with the syncs whose
+records are kept; -o json lists that.
 
 Examples:
   cordon config check

@@ -43,7 +43,8 @@ pub(super) async fn run(
     Ok(if differs && args.exit_code { Exit::Attention } else { Exit::Done })
 }
 
-fn read(path: &Path) -> Result<String, Failure> {
+/// Reads a configuration, to be sent.
+pub(super) fn read(path: &Path) -> Result<String, Failure> {
     let usage = |why: String| Failure::Usage {
         message: format!("cannot read the policy {}: {why}", path.display()),
         hint: "name a configuration file, such as /etc/cordon/cordon.toml".into(),

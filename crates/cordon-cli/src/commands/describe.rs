@@ -35,6 +35,9 @@ fn page(detail: &v1::ConnectorDetail, scene: &Scene) -> Page {
     let status = detail.status.as_ref().unwrap_or(&empty);
     summary(&mut page, detail, status, scene);
     pairs(&mut page, "Policy", detail.policy.iter().map(|it| (it.name.as_str(), it.value.clone())));
+    if let Some(hindsight) = &detail.hindsight {
+        history(&mut page, hindsight);
+    }
     let standing = checks(&status.standing, scene);
     section(&mut page, "Standing", &standing, status.standing.len(), scene);
     pairs(&mut page, "Isolation", isolation(&detail.isolation, scene).into_iter());
@@ -158,6 +161,18 @@ fn rereads(detail: &v1::ConnectorDetail, status: &v1::ConnectorStatus, scene: &S
     }
 }
 
+/// What the defaults would have done with its syncs; of each that they would have held, why.
+fn history(page: &mut Page, hindsight: &v1::Hindsight) {
+    page.end();
+    label(page, "History");
+    page.line(&hindsight.message);
+    for sync in &hindsight.held {
+        let then = if sync.codes_then.is_empty() { "passed then" } else { "held then, too" };
+        label(page, "");
+        page.line(&format!("  {} {then}: {}", sync.sync, sync.message));
+    }
+}
+
 /// What is missing, item by item; what is in force and what was not asked, in a line each, unless the
 /// page is wide.
 pub(super) fn isolation<'a>(
@@ -256,6 +271,7 @@ pub(super) fn checks(findings: &[v1::Finding], scene: &Scene) -> Grid {
                 number(finding.measured),
                 number(finding.limit),
             ],
+            3,
         );
     }
     grid
@@ -271,7 +287,6 @@ pub(super) fn scopes(scopes: &[v1::ScopeDetail], scene: &Scene) -> Grid {
             mark,
             [
                 scope.name.clone(),
-            3,
                 scope.outcome.clone(),
                 units::count(scope.records),
                 scope.source_total.map_or_else(|| "-".into(), units::count),
@@ -373,6 +388,7 @@ mod tests {
             }],
             rereads: 3,
             rereads_transient: 2,
+            hindsight: Some(sample::hindsight()),
         }
     }
 
@@ -388,6 +404,9 @@ mod tests {
         Limits     memory 256 MiB, cpu 50 %, tasks 32
 
         Policy     removed.user  50 or 10 %
+
+        History    the defaults would have held 1 of 12 stored syncs: 412 (CRD-D101); what was in force then held 0
+                     412 passed then: users fell from 92 to 72
 
         Isolation  applied         1 measure (-o wide names them)
                    landlock_scope  unavailable  this kernel has no Landlock of version 6 or later
@@ -419,7 +438,7 @@ mod tests {
 
     #[test]
     fn describe_as_json_has_every_field() {
-        insta::assert_snapshot!(sample::json(&detail()), @r#"{"status":{"name":"ldap-corp","trust":"quarantined","trust_reasons":["PartialRead","RemovedOverLimit"],"trust_since":"2026-03-02T07:00:00Z","runtime":"idle","runtime_detail":"","last_good_at":"2026-03-02T06:49:00Z","last_good_sync":417,"next_sync_at":"2026-03-02T09:49:00Z","records":18204,"last_change":{"added":12,"removed":7019,"modified":40},"pause":null,"pid":41877,"restarts":0,"use":"ldap","labels":{"owner":"iam"},"progress":null,"quarantined_sync":418,"quarantined_digest":"91fe04c2aabbccdd00112233445566778899aabbccddeeff0011223344556677","reason":"","standing":[],"reread_at":null,"rest":null,"asked":null,"pending_removals":null},"program":"/usr/lib/cordon/connectors/ldap","program_version":"1.4.2","program_digest":"91fe04c2aabbccdd00112233445566778899aabbccddeeff0011223344556677","schedule":"at minute 5, past every 2nd hour","limits":"memory 256 MiB, cpu 50 %, tasks 32","policy":[{"name":"removed.user","value":"50 or 10 %"}],"isolation":[{"name":"limit_memory","state":"applied","detail":"","level":"L1","required":false,"asked":268435456,"in_force":268435456,"errno":null},{"name":"landlock_scope","state":"unavailable","detail":"this kernel has no Landlock of version 6 or later","level":"L3","required":false,"asked":null,"in_force":null,"errno":95}],"findings":[{"code":"CRD-P203","severity":"quarantine","subject":"members","message":"read stopped at page 12 of 19","measured":null,"limit":null,"examples":[]},{"code":"CRD-D101","severity":"quarantine","subject":"user","message":"removed 7,019 of 18,204 (38.6 %)","measured":7019,"limit":50,"examples":["u1042","u1043"]},{"code":"CRD-F401","severity":"info","subject":"","message":"finished in 3m 12s","measured":null,"limit":null,"examples":[]}],"runs":[{"connector":"ldap-corp","sync":418,"outcome":"quarantined","started_at":"2026-03-02T06:56:00Z","ended_at":"2026-03-02T06:59:12Z","trigger":"schedule","records":11197,"changes":{"added":12,"removed":7019,"modified":40},"findings":[],"digest":"91fe04c2aabbccdd00112233445566778899aabbccddeeff0011223344556677","error":"","supervisor_ms":192000,"judge_us":812,"diff_us":90300,"connector_peak_bytes":123731968,"spawn_us":4100,"decided_by":"","decision_reason":"","commit_us":11000,"reason":"","gave_way_us":0},{"connector":"ldap-corp","sync":417,"outcome":"committed","started_at":"2026-03-02T06:56:00Z","ended_at":"2026-03-02T06:59:12Z","trigger":"schedule","records":11197,"changes":{"added":12,"removed":7019,"modified":40},"findings":[],"digest":"91fe04c2aabbccdd00112233445566778899aabbccddeeff0011223344556677","error":"","supervisor_ms":192000,"judge_us":812,"diff_us":90300,"connector_peak_bytes":123731968,"spawn_us":4100,"decided_by":"","decision_reason":"","commit_us":11000,"reason":"","gave_way_us":0}],"events":[{"seq":48211,"time":"2026-03-02T07:00:00Z","connector":"ldap-corp","kind":"sync-quarantined","actor":"cordond","message":"sync 418: 2 checks","hash":"77a0","body":"{\"sync\":418}"}],"scopes":[{"name":"users","outcome":"incomplete","reason":"page cookie lost","records":11197,"source_total":18204,"watermark_time":null,"watermark_token":"usn:99"}],"flows":[{"destination":"dc1.corp.example:636","connections":2,"failures":1,"sent_bytes":2048,"received_bytes":5242880,"address":"192.0.2.7:636","last_at":"2026-03-02T08:58:00Z","trouble":"dc1.corp.example:636 does not answer"}],"rereads":3,"rereads_transient":2}"#);
+        insta::assert_snapshot!(sample::json(&detail()), @r#"{"status":{"name":"ldap-corp","trust":"quarantined","trust_reasons":["PartialRead","RemovedOverLimit"],"trust_since":"2026-03-02T07:00:00Z","runtime":"idle","runtime_detail":"","last_good_at":"2026-03-02T06:49:00Z","last_good_sync":417,"next_sync_at":"2026-03-02T09:49:00Z","records":18204,"last_change":{"added":12,"removed":7019,"modified":40},"pause":null,"pid":41877,"restarts":0,"use":"ldap","labels":{"owner":"iam"},"progress":null,"quarantined_sync":418,"quarantined_digest":"91fe04c2aabbccdd00112233445566778899aabbccddeeff0011223344556677","reason":"","standing":[],"reread_at":null,"rest":null,"asked":null,"pending_removals":null},"program":"/usr/lib/cordon/connectors/ldap","program_version":"1.4.2","program_digest":"91fe04c2aabbccdd00112233445566778899aabbccddeeff0011223344556677","schedule":"at minute 5, past every 2nd hour","limits":"memory 256 MiB, cpu 50 %, tasks 32","policy":[{"name":"removed.user","value":"50 or 10 %"}],"isolation":[{"name":"limit_memory","state":"applied","detail":"","level":"L1","required":false,"asked":268435456,"in_force":268435456,"errno":null},{"name":"landlock_scope","state":"unavailable","detail":"this kernel has no Landlock of version 6 or later","level":"L3","required":false,"asked":null,"in_force":null,"errno":95}],"findings":[{"code":"CRD-P203","severity":"quarantine","subject":"members","message":"read stopped at page 12 of 19","measured":null,"limit":null,"examples":[]},{"code":"CRD-D101","severity":"quarantine","subject":"user","message":"removed 7,019 of 18,204 (38.6 %)","measured":7019,"limit":50,"examples":["u1042","u1043"]},{"code":"CRD-F401","severity":"info","subject":"","message":"finished in 3m 12s","measured":null,"limit":null,"examples":[]}],"runs":[{"connector":"ldap-corp","sync":418,"outcome":"quarantined","started_at":"2026-03-02T06:56:00Z","ended_at":"2026-03-02T06:59:12Z","trigger":"schedule","records":11197,"changes":{"added":12,"removed":7019,"modified":40},"findings":[],"digest":"91fe04c2aabbccdd00112233445566778899aabbccddeeff0011223344556677","error":"","supervisor_ms":192000,"judge_us":812,"diff_us":90300,"connector_peak_bytes":123731968,"spawn_us":4100,"decided_by":"","decision_reason":"","commit_us":11000,"reason":"","gave_way_us":0},{"connector":"ldap-corp","sync":417,"outcome":"committed","started_at":"2026-03-02T06:56:00Z","ended_at":"2026-03-02T06:59:12Z","trigger":"schedule","records":11197,"changes":{"added":12,"removed":7019,"modified":40},"findings":[],"digest":"91fe04c2aabbccdd00112233445566778899aabbccddeeff0011223344556677","error":"","supervisor_ms":192000,"judge_us":812,"diff_us":90300,"connector_peak_bytes":123731968,"spawn_us":4100,"decided_by":"","decision_reason":"","commit_us":11000,"reason":"","gave_way_us":0}],"events":[{"seq":48211,"time":"2026-03-02T07:00:00Z","connector":"ldap-corp","kind":"sync-quarantined","actor":"cordond","message":"sync 418: 2 checks","hash":"77a0","body":"{\"sync\":418}"}],"scopes":[{"name":"users","outcome":"incomplete","reason":"page cookie lost","records":11197,"source_total":18204,"watermark_time":null,"watermark_token":"usn:99"}],"flows":[{"destination":"dc1.corp.example:636","connections":2,"failures":1,"sent_bytes":2048,"received_bytes":5242880,"address":"192.0.2.7:636","last_at":"2026-03-02T08:58:00Z","trouble":"dc1.corp.example:636 does not answer"}],"rereads":3,"rereads_transient":2,"hindsight":{"connector":"ldap-corp","state":"told","message":"the defaults would have held 1 of 12 stored syncs: 412 (CRD-D101); what was in force then held 0","defaults_in_force":true,"defaults":null,"tried":null,"held":[{"connector":"ldap-corp","sync":412,"against":411,"taken_at":"2026-03-02T06:56:00Z","outcome":"committed","verdict":"quarantined","codes":["CRD-D101"],"codes_then":[],"changes":{"added":12,"removed":7019,"modified":40},"difference":"newly-held","message":"users fell from 92 to 72"}],"unread":0}}"#);
     }
 
     #[test]

@@ -31,6 +31,9 @@ fn page(response: &v1::ReloadResponse) -> Page {
     for name in &response.rotated {
         page.styled(Tone::Warn, "~").push(" ").push(name).push("  another secret").end();
     }
+    for it in &response.hindsight {
+        page.line(&format!("  {}: {}", it.connector, it.message));
+    }
     page.push(if nothing { "the configuration had not changed" } else { "configuration reloaded" });
     if response.evidence != 0 {
         evidence(&mut page, response.evidence);
@@ -51,6 +54,7 @@ mod tests {
             changed: vec!["ldap-corp".into()],
             rotated: vec!["okta".into()],
             evidence: 7,
+            hindsight: vec![sample::hindsight()],
         }
     }
 
@@ -61,6 +65,7 @@ mod tests {
         - old-crm
         ~ ldap-corp
         ~ okta  another secret
+          ldap-corp: the defaults would have held 1 of 12 stored syncs: 412 (CRD-D101); what was in force then held 0
         configuration reloaded   evidence #7
         "#);
         insta::assert_snapshot!(page(&v1::ReloadResponse::default()).plain(), @"the configuration had not changed");
@@ -68,6 +73,6 @@ mod tests {
 
     #[test]
     fn a_reload_as_json_has_every_field() {
-        insta::assert_snapshot!(sample::json(&response()), @r#"{"added":["github-acme"],"removed":["old-crm"],"changed":["ldap-corp"],"rotated":["okta"],"evidence":7}"#);
+        insta::assert_snapshot!(sample::json(&response()), @r#"{"added":["github-acme"],"removed":["old-crm"],"changed":["ldap-corp"],"rotated":["okta"],"evidence":7,"hindsight":[{"connector":"ldap-corp","state":"told","message":"the defaults would have held 1 of 12 stored syncs: 412 (CRD-D101); what was in force then held 0","defaults_in_force":true,"defaults":null,"tried":null,"held":[{"connector":"ldap-corp","sync":412,"against":411,"taken_at":"2026-03-02T06:56:00Z","outcome":"committed","verdict":"quarantined","codes":["CRD-D101"],"codes_then":[],"changes":{"added":12,"removed":7019,"modified":40},"difference":"newly-held","message":"users fell from 92 to 72"}],"unread":0}]}"#);
     }
 }

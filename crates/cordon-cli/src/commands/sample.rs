@@ -53,6 +53,34 @@ pub(super) fn quarantined() -> v1::ConnectorStatus {
     }
 }
 
+pub(super) fn hindsight() -> v1::Hindsight {
+    let run = run(412, "committed");
+    v1::Hindsight {
+        connector: "ldap-corp".into(),
+        state: "told".into(),
+        message: "the defaults would have held 1 of 12 stored syncs: 412 (CRD-D101); what was in \
+                  force then held 0"
+            .into(),
+        defaults_in_force: true,
+        defaults: None,
+        tried: None,
+        held: vec![v1::BacktestSync {
+            connector: "ldap-corp".into(),
+            sync: 412,
+            against: 411,
+            taken_at: run.started_at,
+            outcome: run.outcome,
+            verdict: "quarantined".into(),
+            codes: vec!["CRD-D101".into()],
+            codes_then: Vec::new(),
+            changes: run.changes,
+            difference: "newly-held".into(),
+            message: "users fell from 92 to 72".into(),
+        }],
+        unread: 0,
+    }
+}
+
 pub(super) fn status() -> v1::StatusResponse {
     v1::StatusResponse {
         host: Some(host()),

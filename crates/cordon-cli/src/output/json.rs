@@ -113,6 +113,7 @@ view!(ConnectorDetail {
     flows: list,
     rereads,
     rereads_transient,
+    hindsight: maybe,
 });
 view!(Flow {
     destination,
@@ -193,7 +194,17 @@ view!(QuarantinedSync {
 view!(Event { seq, time: moment, connector, kind, actor, message, hash, body });
 view!(DoctorItem { name, state, detail, fix });
 view!(ProveResult { case, result, detail });
-view!(ReloadResponse { added, removed, changed, rotated, evidence });
+view!(ReloadResponse { added, removed, changed, rotated, evidence, hindsight: list });
+view!(Hindsight {
+    connector,
+    state,
+    message,
+    defaults_in_force,
+    defaults: maybe,
+    tried: maybe,
+    held: list,
+    unread,
+});
 view!(BacktestSync {
     connector,
     sync,
@@ -267,6 +278,7 @@ item!(Event, "EventList", |it| it.seq.to_string());
 item!(DoctorItem, "DoctorItemList", |it| it.name.clone());
 item!(ProveResult, "ProveResultList", |it| it.case.clone());
 item!(BacktestSync, "BacktestSyncList", |it| format!("{}/{}", it.connector, it.sync));
+item!(Hindsight, "HindsightList", |it| it.connector.clone());
 item!(OperatorRule, "OperatorRuleList", |it| format!("{}/{}", it.connector, it.name));
 item!(RuleResult, "RuleResultList", |it| format!("{}/{}/{}", it.connector, it.sync, it.rule));
 item!(SecretCheck, "SecretCheckList", |it| format!("{}/{}", it.owner, it.place));

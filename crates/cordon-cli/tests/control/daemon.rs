@@ -227,6 +227,14 @@ impl Control for Scripted {
         Ok(Response::new(v1::BacktestResponse::default()))
     }
 
+    async fn hindsight(
+        &self,
+        request: Request<v1::HindsightRequest>,
+    ) -> Answer<v1::HindsightResponse> {
+        self.hear(request)?;
+        Ok(Response::new(v1::HindsightResponse::default()))
+    }
+
     async fn reload(&self, request: Request<v1::ReloadRequest>) -> Answer<v1::ReloadResponse> {
         self.hear(request)?;
         Ok(Response::new(self.script.reload.clone()))
