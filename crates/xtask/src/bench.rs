@@ -8,6 +8,7 @@
 
 mod connectors;
 mod fleet;
+mod grace;
 mod measure;
 mod neighbour;
 mod report;
@@ -51,6 +52,9 @@ pub(crate) struct Args {
     /// Measure each size without the detector, too, and tell how much longer a second sync takes
     #[arg(long, conflicts_with = "no_shape")]
     detector: bool,
+    /// Measure instead what removals cost that are pending, a hundredth and a tenth of each size
+    #[arg(long)]
+    grace: bool,
     /// Form of the result
     #[arg(short, long, default_value = "table")]
     output: Format,
@@ -82,6 +86,9 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<()> {
             Format::Json => run::say(&fleet.json().to_string()),
         }
         return Ok(());
+    }
+    if args.grace {
+        return grace::measure(&target, &args.sizes, matches!(args.output, Format::Json));
     }
     let bench = Bench::new(&target, !args.no_shape);
     let mut report = Report::default();

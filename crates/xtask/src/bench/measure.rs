@@ -21,19 +21,42 @@ pub(super) struct Bench {
     folder: PathBuf,
     /// With the detector.
     shape: bool,
+    /// How many of a hundred users are not on the second day what they were on the first.
+    churn_percent: u64,
+    /// More lines of the connector's guard.
+    guard: &'static str,
 }
 
 impl Bench {
     pub(super) fn new(target: &Path, shape: bool) -> Self {
-        Self { programs: target.join("release"), folder: target.join("bench"), shape }
+        let (programs, folder) = (target.join("release"), target.join("bench"));
+        Self { programs, folder, shape, churn_percent: 1, guard: "" }
     }
 
-    pub(super) fn measure(&self, size: Size) -> anyhow::Result<Measured> {
+    /// The same with another churn, and with more lines in the guard.
+    pub(super) fn with(self, churn_percent: u64, guard: &'static str) -> Self {
+        Self { churn_percent, guard, ..self }
+    }
+
+    /// Seconds of the second day, and of one more sync that brings the same as it did.
+    pub(super) fn second_and_third(&self, size: Size) -> anyhow::Result<[f64; 2]> {
+        self.begin()?;
+        self.day(size, 1)?;
+        let seconds = [self.day(size, 2)?.seconds()?, self.day(size, 2)?.seconds()?];
+        fs::remove_dir_all(&self.folder)?;
+        Ok(seconds)
+    }
+
+    fn begin(&self) -> anyhow::Result<()> {
         if self.folder.exists() {
             fs::remove_dir_all(&self.folder)
                 .with_context(|| format!("cannot remove {:?}", self.folder))?;
         }
-        fs::create_dir_all(&self.folder)?;
+        Ok(fs::create_dir_all(&self.folder)?)
+    }
+
+    pub(super) fn measure(&self, size: Size) -> anyhow::Result<Measured> {
+        self.begin()?;
         let generator_seconds = self.drain(size)?;
         let first = self.day(size, 1)?;
         let second = self.day(size, 2)?;
@@ -71,17 +94,20 @@ data_dir = {state:?}
 socket = {socket:?}
 [connector.{NAME}]
 use = {generator:?}
-config = {{ grants = {grants}, day = {day} }}
+config = {{ grants = {grants}, day = {day}, churn_percent = {churn} }}
 limits = {{ memory = \"2GiB\", cpu = \"400%\", sync_timeout = \"1h\" }}
 isolation = {{ user = \"same\" }}
 # The churn of so many grants touches privileged ones, and it is made up, so that its shape may be
 # unusual; what is measured is the way through the gate.
 guard.privileged = {{ count = {grants}, percent = 100 }}
 guard.shape = {shape}
+{guard}
 ",
             state = self.folder.join("state"),
             generator = self.programs.join("connector-generator"),
             grants = size.0,
+            churn = self.churn_percent,
+            guard = self.guard,
             shape = if self.shape { "{ hold = 12, read_again = 12 }" } else { "\"off\"" },
         );
         fs::write(&config, text)?;
