@@ -56,7 +56,8 @@ impl Service {
     ) -> Result<v1::BacktestResponse, Status> {
         let (name, _) = self.find(&request.connector)?;
         let config = self.host.loaded().config;
-        let policy = config.tried_policy(&request.policy, &name).map_err(refused)?;
+        let policy =
+            config.tried_policy(&request.policy, &name).map_err(|error| refused(&error))?;
         let Replayed { syncs, .. } = self.replay(&name, policy, RUNS_MAX, None).await?;
         if syncs.is_empty() {
             let message = format!("no sync of `{name}` was judged yet");
@@ -123,7 +124,7 @@ impl Service {
 }
 
 /// A given policy that is none.
-pub(super) fn refused(error: ConfigError) -> Refusal {
+pub(super) fn refused(error: &ConfigError) -> Refusal {
     Refusal::invalid("CRD-H002", format!("the policy cannot be read: {error}"))
         .still("nothing was changed")
         .hint("write it as in a configuration: [guard] and [connector.NAME.guard]")

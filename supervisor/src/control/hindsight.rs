@@ -38,7 +38,7 @@ impl Service {
         let known = self.host.connectors();
         let tried = match request.policy.as_str() {
             "" => None,
-            text => Some(Tried::read(text).map_err(refused)?),
+            text => Some(Tried::read(text).map_err(|error| refused(&error))?),
         };
         let until = soon();
         let mut connectors = Vec::new();
@@ -51,7 +51,7 @@ impl Service {
             // What an included file says of its connector is not known here.
             let named = tried.connectors().any(|it| it == name);
             if named || tried.includes() {
-                let policy = tried.policy(name).map_err(refused)?;
+                let policy = tried.policy(name).map_err(|error| refused(&error))?;
                 let policy = (named || !tried.includes()).then_some(policy);
                 connectors.push(self.hindsight(name, policy, until).await);
             }
