@@ -121,7 +121,9 @@ impl Store {
 
     fn publish_candidate(&self, accepted: &Accepted) -> Result<(), PublishError> {
         let (connector, sync) = (accepted.connector(), accepted.sync());
-        let candidate = self.candidate(connector, sync)?;
+        // The bytes that were judged, not the same content written anew: what is read of a fraction may
+        // be its neighbour, and then it has another digest than the ledger knows.
+        let (candidate, bytes) = self.read_manifest_bytes(Shelf::Candidates, connector, sync)?;
         same_content(accepted, &candidate)?;
         let current = self.newest(connector)?;
         let judged = accepted.against();
@@ -135,7 +137,6 @@ impl Store {
         disk::make_dir(&folder)?;
         disk::sync_dir(&layout.shelf(Shelf::Snapshots))?;
         let path = layout.manifest(Shelf::Snapshots, connector, sync);
-        let (bytes, _) = candidate.manifest.encode();
         let beside = disk::write_beside(&path, &bytes)?;
         self.faults.pass("store.publish.manifest-written");
         in_flight(&self.shared).fresh.insert((connector.clone(), sync));

@@ -60,6 +60,16 @@ impl Store {
         connector: &ConnectorName,
         sync: SyncNumber,
     ) -> Result<Snapshot, ReadError> {
+        self.read_manifest_bytes(shelf, connector, sync).map(|(snapshot, _)| snapshot)
+    }
+
+    /// The same with the bytes that it was read from.
+    pub(crate) fn read_manifest_bytes(
+        &self,
+        shelf: Shelf,
+        connector: &ConnectorName,
+        sync: SyncNumber,
+    ) -> Result<(Snapshot, Vec<u8>), ReadError> {
         let path = self.shared.layout.manifest(shelf, connector, sync);
         let bytes = disk::read_bounded(&path, MANIFEST_BYTES_MAX)
             .map_err(|source| disk::PathError { path: path.clone(), source })?;
@@ -80,7 +90,7 @@ impl Store {
             let damage = Damage::OtherKey { expected, found: manifest.key };
             return Err(ReadError::damaged(path, damage));
         }
-        Ok(Snapshot { manifest: Arc::new(manifest), digest: digest.into() })
+        Ok((Snapshot { manifest: Arc::new(manifest), digest: digest.into() }, bytes))
     }
 
     /// Opens a content-addressed file after comparing its whole content with its digest.

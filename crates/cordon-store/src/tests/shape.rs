@@ -103,3 +103,29 @@ fn what_was_carried_forward_is_neither_gone_nor_new() {
     let step = step_to(&records, reports.collect());
     assert!(!step.changed, "{step:?}");
 }
+
+#[test]
+fn what_was_judged_is_published_byte_by_byte_whatever_fractions_it_has() {
+    use cordon_validate::detect::{Measure, Statistic, Step};
+
+    let host = Host::new();
+    let staged = host.stage(1, &[user("a", "ann")], None);
+    let mut manifest = (*host.store.candidate(&hr(), SyncNumber(1)).unwrap().manifest).clone();
+    // Fractions of as many digits as a measured step has: some are read as their neighbour.
+    let measures = (2..20_000_u64).map(|of| Measure {
+        statistic: Statistic::PeopleGone,
+        value: 98_736.0 / (of as f64).sqrt(),
+        subject: String::new(),
+        count: 98_736,
+        of,
+        proven: false,
+        examples: Vec::new(),
+    });
+    manifest.step = Some(Step { measures: measures.collect(), ..Step::default() });
+    let digest = crate::finish::shelve(&host.store, &manifest).unwrap();
+    let published = host.publish_staged(&Staged {
+        candidate: Candidate { digest: digest.clone(), ..staged.candidate.clone() },
+        ..staged
+    });
+    assert_eq!(*published.digest, *digest);
+}
