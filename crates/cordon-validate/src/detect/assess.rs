@@ -2,7 +2,7 @@
 
 use super::memory::Memory;
 use super::prior::Prior;
-use super::statistic::Family;
+use super::statistic::{Family, Statistic};
 use super::step::{Measure, Step};
 
 /// From this score on a sync waits for a person. Measured (docs/detector.md): a year of daily syncs
@@ -58,11 +58,19 @@ pub fn assess(step: &Step, memory: &Memory, prior: &Prior) -> Vec<Assessed> {
 fn score(measure: &Measure, memory: &Memory, prior: &Prior) -> f64 {
     let (own, syncs) = memory.at_least(measure.statistic, measure.value);
     let one = measure.value / measure.count.max(1) as f64;
-    let elsewhere = prior.share(measure.statistic, measure.value, one, BEYOND);
+    let elsewhere = |statistic| prior.share(statistic, measure.value, one, BEYOND);
+    let elsewhere = match measure.statistic {
+        // Who is switched off has left, and is at least as usual as that: a directory that disables
+        // before it removes loses nobody on the day.
+        Statistic::Flipped => elsewhere(Statistic::Flipped).max(elsewhere(Statistic::PeopleGone)),
+        statistic => elsewhere(statistic),
+    };
     let share = (own as f64 + PRIOR_WEIGHT * elsewhere) / (syncs as f64 + PRIOR_WEIGHT);
     let score = -share.clamp(1e-12, 1.0).log10();
     match measure.statistic.family() {
         Family::Loss if measure.proven => (score - PROVEN).max(0.0),
+        // Who clears up does so for some days, so that losses come in bunches by themselves.
+        Family::Shape if measure.statistic == Statistic::LossDays => score.min(measure.value),
         Family::Shape => score.min(measure.value + CHANCE),
         Family::MildLoss if measure.proven => (score - MILD - PROVEN).max(0.0),
         Family::Mild | Family::MildLoss => (score - MILD).max(0.0),

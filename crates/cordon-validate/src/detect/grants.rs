@@ -9,9 +9,13 @@ use super::listing::{self, Extent};
 use super::observe::{ByHash, Moved, Section};
 use super::statistic::Statistic;
 use super::step::{
-    EXAMPLES_MAX, MANY_MIN, Rows, SYSTEMATIC_MIN, Told, Work, all_proven, by_key, names,
+    EXAMPLES_MAX, MANY_MIN, Rows, SYSTEMATIC_MIN, TAIL_MIN, Told, Work, all_proven, by_key, names,
 };
 use super::values;
+
+/// Of so many people one has to be gone before what they held is odd beside other work: more than a
+/// company loses when a month or a season ends.
+const LEAVERS_SHARE: u64 = 25;
 
 /// The grants of one kind of principal that changed.
 pub(super) struct Grants<'a> {
@@ -85,8 +89,10 @@ impl<'a> Grants<'a> {
         }
         open.retain(|moved| {
             let replaced = gained.get_mut(&moved.target).filter(|left| **left > 0);
-            // A target that was changed itself, such as one that was archived, was administered.
+            // A target that was changed itself, such as one that was archived, was administered, and
+            // so was a principal that was switched off: that is counted as such.
             let stays = !gainers.contains_key(&moved.key.high)
+                && !work.switched.contains_key(&moved.key.high)
                 && replaced.is_none()
                 && !work.seen.changed.contains_key(&moved.target);
             if let Some(left) = replaced {
@@ -114,29 +120,12 @@ impl<'a> Grants<'a> {
         let proven = all_proven(&self.open);
         let told = |count| Told::new(self.label(), count, before).proven(proven);
         work.put_count(Statistic::GrantCauses, told(causes).examples(examples.clone()));
+        if work.only_lost {
+            work.put_count(Statistic::CausesAlone, told(causes).examples(examples.clone()));
+        }
         work.put_count(Statistic::GrantsGone, told(self.open.len() as u64).examples(examples));
         work.causes += causes;
-        if work.people == Some(self.section.record_type.name.as_str()) {
-            let of_leavers: Vec<Moved> = self
-                .section
-                .gone
-                .iter()
-                .filter(|moved| work.seen.gone.contains_key(&moved.key.high))
-                .filter(|moved| !work.rekeyed.contains_key(&moved.key.high))
-                .copied()
-                .collect();
-            let mut held: ByHash<u64, u64> = ByHash::default();
-            for moved in &of_leavers {
-                *held.entry(moved.key.high).or_default() += 1;
-            }
-            // One leaver who held much is one leaver.
-            let most = held.values().copied().max().unwrap_or(1);
-            let beyond = held.values().map(|grants| grants - 1).sum::<u64>() - (most - 1);
-            if beyond >= SYSTEMATIC_MIN {
-                let told = Told::new(self.label(), beyond, before).proven(all_proven(&of_leavers));
-                work.put_count(Statistic::Held, told.examples(names(&self.rows, &of_leavers)));
-            }
-        }
+        self.leavers(work);
         work.put_count(Statistic::Orphaned, Told::new(self.label(), self.section.orphaned, before));
         let (causes, _) = causes::cover(&self.raised);
         if causes >= MANY_MIN {
@@ -150,6 +139,46 @@ impl<'a> Grants<'a> {
             let examples = vec![format!("{example}: {old} is now {new}")];
             let told = Told::new(self.label(), *count, before).examples(examples);
             work.put_count(Statistic::Changed, told);
+        }
+    }
+
+    /// What people who are gone held. Where a sync brings or changes something else, somebody worked in
+    /// the source, and the few who leave a company in a month leave with all that their work needed.
+    fn leavers(&self, work: &mut Work<'_>) {
+        if work.people != Some(self.section.record_type.name.as_str()) {
+            return;
+        }
+        let gone = self.section.gone.iter();
+        let gone = gone.filter(|moved| work.seen.gone.contains_key(&moved.key.high));
+        let gone: Vec<Moved> =
+            gone.filter(|moved| !work.rekeyed.contains_key(&moved.key.high)).copied().collect();
+        let (mut held, mut lost) = (ByHash::<u64, u64>::default(), ByHash::<u64, u64>::default());
+        for moved in &gone {
+            *held.entry(moved.key.high).or_default() += 1;
+            *lost.entry(moved.target).or_default() += 1;
+        }
+        let people = work.principals(self.section);
+        let few = (held.len() as u64).saturating_mul(LEAVERS_SHARE) < people;
+        if few && !work.only_lost {
+            return;
+        }
+        let before = self.section.before;
+        let proven = all_proven(&gone);
+        // One leaver who held much is one leaver.
+        let most = held.values().copied().max().unwrap_or(1);
+        let beyond = held.values().map(|grants| grants - 1).sum::<u64>() - (most - 1);
+        if beyond >= SYSTEMATIC_MIN {
+            let told = Told::new(self.label(), beyond, before).proven(proven);
+            work.put_count(Statistic::Held, told.examples(names(&self.rows, &gone)));
+        }
+        // A team that is dissolved leaves together; a cut takes people who had nothing in common.
+        let apart = gone.iter().filter(|moved| lost.get(&moved.target) == Some(&1));
+        let apart: Vec<Moved> = apart.copied().collect();
+        let leavers: BTreeSet<u64> = apart.iter().map(|moved| moved.key.high).collect();
+        if leavers.len() > 1 {
+            let told = Told::new(self.label(), leavers.len() as u64, people);
+            let told = told.proven(proven).examples(names(&self.rows, &apart));
+            work.put_count(Statistic::Apart, told);
         }
     }
 
@@ -209,7 +238,8 @@ impl<'a> Grants<'a> {
             if extent.kept_last == 0 {
                 whole += 1;
             } else {
-                partial += within(extent, removed, touched.get(target).map_or(&[], Vec::as_slice));
+                let positions = touched.get(target).map_or(&[][..], Vec::as_slice);
+                partial += within(extent, removed, at_end(extent, positions));
             }
         }
         let known = work.seen.targets.len() as u64;
@@ -228,7 +258,7 @@ impl<'a> Grants<'a> {
 
     pub(super) fn targets(&self, work: &mut Work<'_>) {
         let (mut tails, mut emptied, mut capped) = (Vec::new(), 0_u64, BTreeMap::new());
-        let (mut ends, mut emptied_examples) = (0_u64, Vec::new());
+        let (mut ends, mut lost_at_ends, mut emptied_examples) = (0_u64, 0, Vec::new());
         for (target, positions) in &self.touched(work) {
             let Some(extent) = work.seen.targets.get(target) else { continue };
             let removed = positions.len() as u64;
@@ -242,9 +272,11 @@ impl<'a> Grants<'a> {
                 }
                 continue;
             }
-            let value = within(extent, removed, positions);
+            let end = at_end(extent, positions);
+            let value = within(extent, removed, end);
             tails.push(value);
             ends += u64::from(value > 0.0);
+            lost_at_ends += end;
             let lost_end = positions.iter().all(|p| p.saturating_add(1) > extent.kept_last);
             if let Some(page) = listing::page(u64::from(extent.after)).filter(|_| lost_end) {
                 *capped.entry(page).or_insert(0_u64) += 1;
@@ -252,20 +284,28 @@ impl<'a> Grants<'a> {
         }
         let known = work.seen.targets.len() as u64;
         if self.open.iter().any(|moved| moved.has_shape()) {
-            let value = listing::together(&tails);
+            // As in a listing of resources, the newest member alone is who joined and left again.
+            let few = lost_at_ends < TAIL_MIN;
+            let value = if few { 0.0 } else { listing::together(&tails) };
             work.put(Statistic::TargetTails, value, Told::new(self.label(), ends, known));
             if let Some((_, count)) = capped.iter().max_by_key(|(_, count)| **count) {
                 let told = Told::new(self.label(), *count, known);
                 work.put(Statistic::PageCap, *count as f64, told);
             }
         }
-        emptied_examples.truncate(EXAMPLES_MAX);
-        let proven = all_proven(&self.open);
-        let told = Told::new(self.label(), emptied, self.section.before).proven(proven);
         if emptied < SYSTEMATIC_MIN {
             return;
         }
-        work.put(Statistic::Emptied, emptied as f64, told.examples(emptied_examples));
+        emptied_examples.truncate(EXAMPLES_MAX);
+        let proven = all_proven(&self.open);
+        let told = || {
+            let told = Told::new(self.label(), emptied, self.section.before).proven(proven);
+            told.examples(emptied_examples.clone())
+        };
+        work.put(Statistic::Emptied, emptied as f64, told());
+        if work.only_lost {
+            work.put(Statistic::EmptiedAlone, emptied as f64, told());
+        }
     }
 
     pub(super) fn gains(&self, work: &mut Work<'_>) {
@@ -313,7 +353,8 @@ impl<'a> Grants<'a> {
         self.islands(work);
     }
 
-    /// New principals that hold nothing on anything that was known: strangers.
+    /// New principals that hold nothing on anything that was known: strangers. Those of another source
+    /// bring things of their own; where only people are new, they have joined and get their grants later.
     fn islands(&self, work: &mut Work<'_>) {
         let of = work.seen.sections.iter().find(|section| {
             section.record_type.kind == RecordKind::Resource
@@ -325,7 +366,11 @@ impl<'a> Grants<'a> {
         let strangers: Vec<Moved> =
             of.came.iter().filter(|moved| !joined.contains_key(&moved.key.high)).copied().collect();
         let rows = by_key(&of.new_rows);
-        if (strangers.len() as u64) < MANY_MIN {
+        let brought = work.seen.sections.iter().any(|section| {
+            let kind = &section.record_type;
+            kind.kind == RecordKind::Resource && kind != &of.record_type && section.added > 0
+        });
+        if !brought || (strangers.len() as u64) < MANY_MIN {
             return;
         }
         let told = Told::new(of.record_type.label(), strangers.len() as u64, of.before);
@@ -333,9 +378,13 @@ impl<'a> Grants<'a> {
     }
 }
 
+/// How many of the positions are the end of a target's own listing.
+fn at_end(extent: &Extent, positions: &[u32]) -> u64 {
+    positions.iter().filter(|p| p.saturating_add(1) > extent.kept_last).count() as u64
+}
+
 /// How improbable it is that a target lost the end of its own listing.
-fn within(extent: &Extent, removed: u64, positions: &[u32]) -> f64 {
-    let end = positions.iter().filter(|p| p.saturating_add(1) > extent.kept_last).count() as u64;
+fn within(extent: &Extent, removed: u64, end: u64) -> f64 {
     // Those that went with a principal do not count: they are explained.
     let open = u64::from(extent.before).min(u64::from(extent.after) + removed).max(removed);
     listing::improbable(open, removed, end)

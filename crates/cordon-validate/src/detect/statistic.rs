@@ -74,6 +74,10 @@ statistics! {
     ThingsGone LOSS_UNUSUAL MildLoss "groups and other resources that are gone by themselves";
     GrantCauses LOSS_UNUSUAL Loss "causes that explain the grants that are gone";
     GrantsGone LOSS_UNUSUAL Loss "grants that are gone while both ends are still there";
+    Apart LOSS_UNUSUAL Loss "principals that are gone, each the only one that some target lost";
+    LossAlone LOSS_UNUSUAL Loss "causes of loss in a sync that only lost";
+    CausesAlone LOSS_UNUSUAL Loss "causes of lost grants in a sync that only lost";
+    EmptiedAlone LOSS_EMPTIED Loss "members of emptied resources in a sync that only lost";
     Tail LOSS_SHAPE Shape "removals at the end of a listing";
     Run LOSS_SHAPE Shape "removals in one run of a listing";
     GrantTail LOSS_SHAPE Shape "grants at the end of their listing that are gone";

@@ -13,9 +13,10 @@ use super::statistic::Statistic;
 use super::values::{self, Changes};
 
 /// Records at the end of a listing from which on their loss together says something.
-const TAIL_MIN: u64 = 2;
-/// Of so many records one has to have another value of an attribute before that is unusual.
-const REWRITTEN_SHARE: u64 = 10;
+pub(super) const TAIL_MIN: u64 = 2;
+/// Of so many records one has to have another value of an attribute before that is unusual: a round of
+/// promotions or an office that moves is a tenth or a third of a company, on one day.
+const REWRITTEN_SHARE: u64 = 2;
 /// Keys that went or came in one step and are remembered.
 const KEYS_MAX: usize = 2_048;
 pub(super) const EXAMPLES_MAX: usize = 5;
@@ -106,10 +107,15 @@ pub(super) struct Work<'a> {
     /// The type of the principals that people are.
     pub(super) people: Option<&'a str>,
     best: BTreeMap<Statistic, Measure>,
+    /// People who were switched on or off.
+    pub(super) switched: ByHash<u64, ()>,
     /// Principals whose ids changed: the old hash, and the new one.
     pub(super) rekeyed: ByHash<u64, u64>,
     pub(super) causes: u64,
     pub(super) tail: f64,
+    /// Nothing came and nothing changed: whatever is different is gone. Who works in a source does
+    /// more than take away, a read that was cut does not.
+    pub(super) only_lost: bool,
     /// Records that went because something else did.
     along: u64,
     /// Those of them that are resources.
@@ -147,13 +153,16 @@ impl<'a> Work<'a> {
                 s.record_type.kind == RecordKind::Resource && s.record_type.name.as_str() == PEOPLE
             })
         });
+        let people = people.map(|section| section.record_type.name.as_str());
         Self {
             seen,
-            people: people.map(|section| section.record_type.name.as_str()),
+            people,
+            switched: switched(seen, people),
             best: BTreeMap::new(),
             rekeyed: ByHash::default(),
             causes: 0,
             tail: 0.0,
+            only_lost: seen.sections.iter().all(|section| section.added + section.modified == 0),
             along: 0,
             children: 0,
         }
@@ -171,6 +180,15 @@ impl<'a> Work<'a> {
 
     pub(super) fn put_count(&mut self, statistic: Statistic, what: Told<'_>) {
         self.put(statistic, scaled(what.count, what.of), what);
+    }
+
+    /// How many principals there were of the kind that holds these grants.
+    pub(super) fn principals(&self, grants: &Section) -> u64 {
+        let of = self.seen.sections.iter().find(|section| {
+            section.record_type.kind == RecordKind::Resource
+                && section.record_type.name == grants.record_type.name
+        });
+        of.map_or(0, |section| section.before)
     }
 
     fn resources(&mut self) {
@@ -363,6 +381,14 @@ impl<'a> Work<'a> {
         let along = if taken { self.along } else { 0 };
         let records = all;
         self.put_count(Statistic::Along, Told::new("", along, records));
+        if self.only_lost && self.causes > 1 {
+            let gone = sections.iter().flat_map(|section| &section.gone);
+            let proven = sections.iter().all(|s| s.gone.is_empty() || all_proven(&s.gone));
+            let rows = sections.iter().flat_map(|section| &section.lost_rows);
+            let examples = rows.take(EXAMPLES_MAX).map(|(_, row)| row.key()).collect();
+            let told = Told::new("", self.causes, records).proven(proven && gone.count() > 0);
+            self.put_count(Statistic::LossAlone, told.examples(examples));
+        }
         let short = |moved: &Moved| (moved.key.high ^ moved.key.low.rotate_left(32)) as u32;
         let keys = |of: fn(&Section) -> &Vec<Moved>| -> Vec<u32> {
             let resources = sections.iter().filter(|s| s.record_type.kind == RecordKind::Resource);
@@ -381,6 +407,20 @@ impl<'a> Work<'a> {
             came: keys(|section| &section.came),
         }
     }
+}
+
+/// People one of whose switches has another value.
+fn switched(seen: &Observer, people: Option<&str>) -> ByHash<u64, ()> {
+    let of = seen.sections.iter().filter(|section| {
+        let of = &section.record_type;
+        of.kind == RecordKind::Resource && people == Some(of.name.as_str())
+    });
+    let pairs = of.flat_map(|section| &section.pairs);
+    let switched = pairs.filter(|(_, before, after)| {
+        let mut values = before.values.iter();
+        values.any(|(name, old)| values::is_switch(name) && after.values.get(name) != Some(old))
+    });
+    switched.map(|(key, _, _)| (key.high, ())).collect()
 }
 
 /// Whether all but one in two hundred records had a value, when so many had.

@@ -125,7 +125,7 @@ impl Changed {
 
 /// Whether an attribute of this name says that someone is on or off, so that one value for many takes
 /// the access of many. A title or a unit has few values, too, and each day some get the same one.
-fn is_switch(name: &str) -> bool {
+pub(super) fn is_switch(name: &str) -> bool {
     let words = [columns::STATUS, "state", "active", "enabled", "disabled", "locked", "suspended"];
     words.iter().any(|word| name.eq_ignore_ascii_case(word))
 }

@@ -1,6 +1,6 @@
 //! Losses of the same size are told apart by where they are and what explains them.
 
-use cordon_validate::detect::{HOLD, Learned, Memory, Prior, Statistic, Step, assess};
+use cordon_validate::detect::{HOLD, Learned, Measure, Memory, Prior, Statistic, Step, assess};
 
 use super::source::{Source, assessed, in_order, score, step};
 
@@ -24,7 +24,7 @@ fn the_newest_account_alone_is_no_lost_end() {
 }
 
 #[test]
-fn a_dozen_new_values_are_a_day_like_any_other_and_those_of_a_tenth_are_not() {
+fn new_values_of_less_than_half_are_a_day_like_any_other_and_those_of_half_are_not() {
     let source = Source::of(300, 6);
     let rewritten = |count: u32| {
         let mut after = source.clone();
@@ -33,8 +33,100 @@ fn a_dozen_new_values_are_a_day_like_any_other_and_those_of_a_tenth_are_not() {
         }
         of(&source, &after, Statistic::Rewritten)
     };
-    assert_eq!(rewritten(29), None);
-    assert!(rewritten(30).is_some());
+    assert_eq!(rewritten(149), None);
+    assert!(rewritten(150).is_some());
+}
+
+/// One member gone of each of seven groups, all of them other people.
+fn here_and_there(source: &Source) -> Source {
+    let mut left = source.clone();
+    for (group, user) in [(20, 22), (21, 23), (22, 24), (23, 25), (24, 26), (25, 27), (26, 28)] {
+        assert!(left.members.remove(&(group, user)));
+    }
+    left
+}
+
+#[test]
+fn grants_lost_here_and_there_are_held_and_as_many_of_one_group_are_not() {
+    let source = Source::of(300, 40);
+    let left = here_and_there(&source);
+    assert!(of(&source, &left, Statistic::CausesAlone).unwrap() >= HOLD);
+    let mut cleared = source.clone();
+    for user in [2, 4, 6, 8, 10, 12, 14] {
+        assert!(cleared.members.remove(&(0, user)));
+    }
+    assert!(score(&source, &cleared) < HOLD);
+}
+
+#[test]
+fn losses_are_odder_where_nothing_else_was_done() {
+    let source = Source::of(300, 40);
+    let mut alone = here_and_there(&source);
+    alone.members.retain(|(group, _)| *group != 30);
+    let mut beside = alone.clone();
+    beside.users.insert(300, "name-300".to_owned());
+    for statistic in [Statistic::CausesAlone, Statistic::LossAlone, Statistic::EmptiedAlone] {
+        assert!(of(&source, &alone, statistic).is_some(), "{statistic:?}");
+        assert_eq!(of(&source, &beside, statistic), None, "{statistic:?}");
+    }
+    assert!(of(&source, &beside, Statistic::Emptied).is_some());
+}
+
+#[test]
+fn what_few_leavers_held_says_nothing_beside_other_work() {
+    let source = Source::of(300, 6);
+    let day = |leavers: u32, joins: bool| {
+        let mut after = source.without(&(0..leavers).map(|n| n * 12).collect::<Vec<u32>>());
+        if joins {
+            after.users.insert(300, "name-300".to_owned());
+        }
+        of(&source, &after, Statistic::Held)
+    };
+    assert!(day(11, false).is_some());
+    assert_eq!(day(11, true), None);
+    // A twenty-fifth of all people.
+    assert!(day(12, true).is_some());
+}
+
+#[test]
+fn leavers_who_had_nothing_in_common_are_told_from_a_team() {
+    let mut source = Source::of(300, 40);
+    source.members.retain(|(group, _)| *group >= 20);
+    // Group 38 has every fortieth user, 37 every thirty-ninth.
+    let apart = source.without(&[39, 40, 37]);
+    assert!(of(&source, &apart, Statistic::Apart).is_some());
+    let team = source.without(&[40, 80, 120]);
+    assert_eq!(of(&source, &team, Statistic::Apart), None);
+}
+
+#[test]
+fn a_few_who_are_switched_off_are_leavers_and_a_tenth_is_held() {
+    let switched = |count: u64| {
+        let measure = Measure {
+            statistic: Statistic::Flipped,
+            value: count as f64 / 600_f64.sqrt(),
+            subject: "user.status".to_owned(),
+            count,
+            of: 600,
+            proven: false,
+            examples: Vec::new(),
+        };
+        let step = Step { measures: vec![measure], changed: true, ..Step::default() };
+        let found = assess(&step, &Memory::default(), Prior::shipped());
+        found.first().map_or(0.0, |most| most.score)
+    };
+    assert!(switched(5) < HOLD);
+    assert!(switched(60) >= HOLD);
+}
+
+#[test]
+fn the_newest_member_alone_is_no_lost_end_of_a_group() {
+    let source = Source::of(300, 6);
+    let mut left = source.clone();
+    assert!(left.members.remove(&(0, 298)));
+    assert_eq!(of(&source, &left, Statistic::TargetTails), None);
+    assert!(left.members.remove(&(0, 296)));
+    assert!(of(&source, &left, Statistic::TargetTails).is_some());
 }
 
 #[test]
