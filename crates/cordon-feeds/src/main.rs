@@ -4,6 +4,7 @@
 //! days each method would have held and how many faults it would have caught.
 
 mod baselines;
+mod company;
 mod listing;
 mod prior;
 mod read;
@@ -11,18 +12,19 @@ mod replay;
 mod score;
 mod state;
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, ValueEnum};
-use cordon_validate::detect::{HOLD, Prior};
+use cordon_validate::detect::{HOLD, Prior, Statistic};
 
 use baselines::Baseline;
 use read::Feed;
 use replay::Replayed;
-use score::Report;
+use score::{Figures, Report};
 
 #[derive(Parser)]
 #[command(name = "cordon-feeds", about = "Measure the detector on real histories")]
@@ -39,6 +41,9 @@ struct Args {
     /// Make the prior of these feeds, and write it there
     #[arg(long)]
     write_prior: Option<PathBuf>,
+    /// Count too what would be held of made-up companies, in which nothing is a fault
+    #[arg(long)]
+    companies: bool,
     /// Say of each miss and each false quarantine what was most unusual
     #[arg(long)]
     explain: bool,
@@ -83,7 +88,8 @@ fn run(args: &Args) -> anyhow::Result<()> {
         let others: Vec<_> = others.map(|(_, values)| values.clone()).collect();
         replay::replay(feed, &Prior::of(&others), args.hold)
     })?;
-    let report = report(&replayed, args.hold);
+    let companies = if args.companies { companies(args, &honest)? } else { Vec::new() };
+    let report = report(&replayed, &companies, args.hold);
     let mut out = std::io::stdout().lock();
     if args.output == Format::Json {
         writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
@@ -92,8 +98,19 @@ fn run(args: &Args) -> anyhow::Result<()> {
     }
     if args.explain {
         explain(&replayed, args.hold, &mut out)?;
+        held_days(&companies, "company", args.hold, &mut out)?;
     }
     Ok(())
+}
+
+/// The made-up companies, replayed. None of them is in any prior.
+fn companies(
+    args: &Args,
+    honest: &[(u64, BTreeMap<Statistic, Vec<f64>>)],
+) -> anyhow::Result<Vec<Replayed>> {
+    let made = if args.leave_one_out { Some(Prior::of(honest)) } else { None };
+    let prior = made.as_ref().unwrap_or(Prior::shipped());
+    in_parallel(&company::feeds(), |_, feed| replay::replay(feed, prior, args.hold))
 }
 
 /// Two feeds at a time, results in the feeds' order.
@@ -120,10 +137,14 @@ fn in_parallel<T: Send>(
     results.into_iter().map(|(_, result)| result).collect()
 }
 
-fn report(replayed: &[Replayed], hold: f64) -> Report {
-    let mut detectors = vec![score::figures("cordon".into(), 0, hold, replayed)];
+fn report(replayed: &[Replayed], companies: &[Replayed], hold: f64) -> Report {
+    let figures = |name, at, hold| Figures {
+        company_days_held: score::held_per_year(companies, at, hold, true),
+        ..score::figures(name, at, hold, replayed)
+    };
+    let mut detectors = vec![figures("cordon".into(), 0, hold)];
     for (at, baseline) in (1..).zip(Baseline::ALL) {
-        detectors.push(score::figures(baseline.name(), at, baseline.hold(), replayed));
+        detectors.push(figures(baseline.name(), at, baseline.hold()));
     }
     Report {
         feed_years: replayed.iter().map(|feed| feed.years).sum(),
@@ -152,7 +173,10 @@ fn table(report: &Report, out: &mut dyn Write) -> std::io::Result<()> {
         for budget in one.at_budget.values() {
             write!(out, "  {:>5.1}%", budget * 100.0)?;
         }
-        writeln!(out)?;
+        match one.company_days_held {
+            Some(held) => writeln!(out, "  {held:>6.2} company days/y")?,
+            None => writeln!(out)?,
+        }
     }
     Ok(())
 }
@@ -163,15 +187,28 @@ fn explain(replayed: &[Replayed], hold: f64, out: &mut dyn Write) -> std::io::Re
     for (variant, recall) in figures.by_variant.iter().filter(|(_, recall)| **recall < 1.0) {
         writeln!(out, "variant {variant} {recall:.3}")?;
     }
+    held_days(replayed, "false", hold, out)?;
+    for feed in replayed {
+        for case in feed.cases.iter().filter(|case| !score::is_caught(case, feed, 0, hold)) {
+            let (name, affected) = (&case.variant, case.affected);
+            writeln!(out, "missed {} {} {name} {affected} {:?}", feed.name, case.day, case.why)?;
+        }
+    }
+    Ok(())
+}
+
+/// Honest days that are held, and why.
+fn held_days(
+    replayed: &[Replayed],
+    word: &str,
+    hold: f64,
+    out: &mut dyn Write,
+) -> std::io::Result<()> {
     for feed in replayed {
         let held = feed.days.iter().filter(|day| day.settled);
         for day in held.filter(|day| day.scores.first().is_some_and(|s| *s >= hold)) {
             let mass = if day.mass { " mass" } else { "" };
-            writeln!(out, "false {} {}{mass} {:?}", feed.name, day.day, day.why)?;
-        }
-        for case in feed.cases.iter().filter(|case| !score::is_caught(case, feed, 0, hold)) {
-            let (name, affected) = (&case.variant, case.affected);
-            writeln!(out, "missed {} {} {name} {affected} {:?}", feed.name, case.day, case.why)?;
+            writeln!(out, "{word} {} {}{mass} {:?}", feed.name, day.day, day.why)?;
         }
     }
     Ok(())

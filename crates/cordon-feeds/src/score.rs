@@ -25,6 +25,9 @@ pub(crate) struct Figures {
     pub(crate) false_without_mass: f64,
     pub(crate) recall: f64,
     pub(crate) recall_5plus: f64,
+    /// Honest days of made-up companies that are held, per company and year, where they were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) company_days_held: Option<f64>,
     pub(crate) by_class: BTreeMap<String, f64>,
     pub(crate) at_budget: BTreeMap<&'static str, f64>,
     /// The score at which it holds a sync, at each budget.
@@ -36,13 +39,8 @@ pub(crate) struct Figures {
 /// The figures of detector number `at`, which holds what scores at least `hold`.
 pub(crate) fn figures(name: String, at: usize, hold: f64, feeds: &[Replayed]) -> Figures {
     let years: f64 = feeds.iter().map(|feed| feed.years).sum::<f64>().max(1e-9);
-    let honest = |mass: bool| {
-        let days = feeds.iter().flat_map(|feed| &feed.days);
-        days.filter(move |day| day.settled && (mass || !day.mass))
-            .map(move |day| score(&day.scores, at))
-    };
-    let held = |mass: bool| honest(mass).filter(|score| *score >= hold).count() as f64 / years;
-    let mut falling: Vec<f64> = honest(true).collect();
+    let held = |mass| held_per_year(feeds, at, hold, mass).unwrap_or_default();
+    let mut falling: Vec<f64> = honest(feeds, at, true).collect();
     falling.sort_by(|a, b| b.total_cmp(a));
     let thresholds: BTreeMap<&'static str, f64> = BUDGETS
         .iter()
@@ -60,11 +58,26 @@ pub(crate) fn figures(name: String, at: usize, hold: f64, feeds: &[Replayed]) ->
         false_without_mass: held(false),
         recall: recall(feeds, at, hold, 0),
         recall_5plus: recall(feeds, at, hold, 5),
+        company_days_held: None,
         by_class: by_class(feeds, at, hold),
         by_variant: by_variant(feeds, at, hold, 0),
         at_budget,
         thresholds,
     }
+}
+
+/// Scores of honest days, with or without mass days.
+fn honest(feeds: &[Replayed], at: usize, mass: bool) -> impl Iterator<Item = f64> {
+    let days = feeds.iter().flat_map(|feed| &feed.days);
+    days.filter(move |day| day.settled && (mass || !day.mass))
+        .map(move |day| score(&day.scores, at))
+}
+
+/// Honest days that detector number `at` holds, per feed and year; none where there is no feed.
+pub(crate) fn held_per_year(feeds: &[Replayed], at: usize, hold: f64, mass: bool) -> Option<f64> {
+    let years: f64 = feeds.iter().map(|feed| feed.years).sum();
+    let held = honest(feeds, at, mass).filter(|score| *score >= hold).count();
+    (years > 0.0).then(|| held as f64 / years)
 }
 
 fn score(scores: &[f64], at: usize) -> f64 {

@@ -120,6 +120,28 @@ fn a_few_who_are_switched_off_are_leavers_and_a_tenth_is_held() {
 }
 
 #[test]
+fn grants_of_who_is_switched_off_went_with_that() {
+    let source = Source::of(300, 6);
+    let mut stripped = source.clone();
+    stripped.members.retain(|(_, user)| *user % 60 != 0);
+    assert!(of(&source, &stripped, Statistic::GrantCauses).is_some());
+    stripped.off.extend((0..5).map(|n| n * 60));
+    assert_eq!(of(&source, &stripped, Statistic::GrantCauses), None);
+    assert!(of(&source, &stripped, Statistic::Flipped).is_some());
+}
+
+#[test]
+fn strangers_bring_things_of_their_own_and_joiners_do_not() {
+    let source = Source::of(300, 6);
+    let mut joined = source.clone();
+    joined.users.extend((300..310).map(|user| (user, format!("name-{user}"))));
+    assert_eq!(of(&source, &joined, Statistic::Island), None);
+    joined.groups.insert(6);
+    joined.members.extend((300..310).map(|user| (6, user)));
+    assert!(of(&source, &joined, Statistic::Island).is_some());
+}
+
+#[test]
 fn the_newest_member_alone_is_no_lost_end_of_a_group() {
     let source = Source::of(300, 6);
     let mut left = source.clone();

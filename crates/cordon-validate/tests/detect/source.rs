@@ -11,6 +11,8 @@ pub(crate) struct Source {
     pub(crate) users: BTreeMap<u32, String>,
     pub(crate) groups: BTreeSet<u32>,
     pub(crate) members: BTreeSet<(u32, u32)>,
+    /// Users that are switched off.
+    pub(crate) off: BTreeSet<u32>,
 }
 
 pub(crate) fn record_type(text: &str) -> RecordType {
@@ -40,6 +42,7 @@ impl Source {
             users: (0..users).map(|u| (u, format!("name-{u}"))).collect(),
             groups: (0..groups).collect(),
             members: members.collect(),
+            off: BTreeSet::new(),
         }
     }
 
@@ -65,7 +68,9 @@ impl Source {
             listed.push((0, Key { high: group(*id), low: 1 }, 0, row("resource.group", &values)));
         }
         for (id, name) in &self.users {
-            let values = [("id", format!("u{id}")), ("login", name.clone())];
+            let status = if self.off.contains(id) { "disabled" } else { "active" };
+            let values =
+                [("id", format!("u{id}")), ("login", name.clone()), ("status", status.to_owned())];
             listed.push((1, Key { high: user(*id), low: 1 }, 0, row("resource.user", &values)));
         }
         for (g, u) in &self.members {
