@@ -8,7 +8,7 @@
 
 use cordon_model::{Outcome, Severity};
 
-use crate::verdict::{may_release, outcome};
+use crate::verdict::may_release;
 use crate::{
     Accepted, Agreed, Candidate, Census, History, Judged, Policy, ReleaseError, Verdict, codes,
     judge,
@@ -25,8 +25,8 @@ pub fn release_part(
     let release = agreed.into_release();
     may_release(whole, &release, current)?;
     let (verdict, sync) = (part.into_verdict(), whole.sync);
-    // Read from the findings, as for the whole: nobody can accept what is invalid.
-    if outcome(&verdict.findings) == Outcome::Rejected || verdict.outcome == Outcome::Rejected {
+    // The judge's own answer, which nothing outside can make up: nobody can accept what is invalid.
+    if verdict.outcome == Outcome::Rejected {
         let why = verdict.worst().map(|finding| finding.message.clone()).unwrap_or_default();
         return Err(ReleaseError::InvalidPart { sync, why });
     }
@@ -58,10 +58,9 @@ pub fn flow(
     history: &History,
     policy: &Policy,
 ) -> Result<Accepted, Verdict> {
-    let removes = part.delta.as_ref().is_none_or(|delta| {
-        delta.types.values().any(|step| step.removed > 0)
-            || delta.scopes.values().any(|step| step.removed > 0)
-    });
+    // By type: the judge refuses a step whose scopes lose more or less than that.
+    let removes =
+        part.delta.as_ref().is_none_or(|delta| delta.types.values().any(|step| step.removed > 0));
     // What is held goes on waiting, so nothing ends a quarantine here.
     let history =
         History { quarantined: None, withheld: 0, held: 0, earlier: None, ..history.clone() };

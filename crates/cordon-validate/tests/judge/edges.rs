@@ -1,6 +1,14 @@
 //! The edges of checks, where one more, one less or the other kind decides: each case here is one that
 //! a wrong comparison in the judge would get wrong and no other test sees.
 
+mod bounds;
+mod columns;
+mod marks;
+mod pending;
+mod records;
+mod rules;
+mod weakened;
+
 use cordon_model::Outcome;
 use cordon_validate::lookup::{Answers, Lookup};
 use cordon_validate::{DefectKind, Percent};
@@ -82,6 +90,17 @@ fn a_step_that_does_not_fit_is_rejected_whatever_else_is_wrong_with_records() {
     let twice = scene.defect(DefectKind::DuplicateKey, "id", 1, 1_000);
     assert!(!twice.check().contains("CRD-P201"));
     assert_eq!(twice.verdict().outcome, Outcome::Rejected);
+}
+
+#[test]
+fn each_number_of_a_step_has_to_fit_also_where_the_others_do() {
+    for (before, after) in [(1_001, 1_000), (1_000, 1_001), (999, 1_000), (1_000, 999)] {
+        let mut scene = Scene::users(Move::removing(1_000, 0));
+        let delta = scene.candidate.delta.as_mut().unwrap();
+        let step = delta.types.get_mut(&record_type("resource.user")).unwrap();
+        (step.before, step.after) = (before, after);
+        assert!(scene.check().contains("reject CRD-P201"), "{before} to {after}");
+    }
 }
 
 /// Sixty-two scopes of ten users each, all emptied, beside many users who stay.

@@ -1,6 +1,7 @@
 //! Parts of a candidate: what a person may let pass, and what flows while removals are held.
 
 use cordon_model::{Finding, Outcome, Severity, SyncNumber};
+use cordon_validate::reading::Earlier;
 use cordon_validate::{
     Agreed, Judged, Policy, Release, ReleaseError, Selection, Verdict, agree, codes, flow,
     holds_removals_alone, release_part,
@@ -129,6 +130,34 @@ fn what_flows_is_accepted_by_the_judge_alone() {
     let doubtful = part.guard(&format!("{HOLD}\nadded = {{ user = {{ count = 3 }} }}"));
     let held = flow(&last_good, doubtful.candidate, &doubtful.history, &doubtful.policy);
     assert_eq!(held.unwrap_err().outcome, Outcome::Quarantined);
+}
+
+#[test]
+fn what_flows_ends_nothing_that_waits_and_takes_no_removal_along() {
+    let flows = |scene: &Scene| {
+        let last_good = scene.last_good.as_ref().unwrap();
+        flow(last_good, scene.candidate.clone(), &scene.history, &scene.policy)
+    };
+    // What waits goes on waiting, and the rest flows as if there were nothing: neither ends it.
+    let mut beside = part().guard(&format!("{HOLD}\nrecover = \"review\""));
+    beside.history.quarantined = Some(SyncNumber(416));
+    beside.history.withheld = 3;
+    beside.history.held = 500;
+    beside.history.earlier =
+        Some(Earlier { sync: SyncNumber(416), is_same: false, times: 1, was_only_unusual: false });
+    assert_eq!(beside.verdict().outcome, Outcome::Quarantined);
+    assert_eq!(flows(&beside).unwrap().verdict().findings, []);
+    // The judge has nothing against one removal; what flows has.
+    let one = Scene::users(Move { before: 1_000, removed: 1, added: 12, modified: 40 }).guard(HOLD);
+    assert_eq!(one.verdict().outcome, Outcome::Accepted);
+    assert_eq!(flows(&one).unwrap_err().outcome, Outcome::Accepted);
+    // Nor does it flow where the policy holds everything.
+    for guard in ["", &format!("{HOLD}\nrisk = \"high\"")] {
+        let held = part().guard(guard);
+        assert_eq!(held.verdict().outcome, Outcome::Accepted);
+        assert!(flows(&held).is_err(), "{guard}");
+    }
+    assert!(flows(&part().guard(HOLD)).is_ok());
 }
 
 fn findings() -> impl Strategy<Value = Vec<Finding>> {

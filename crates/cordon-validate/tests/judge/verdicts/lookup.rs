@@ -147,6 +147,13 @@ fn answers_to_another_question_confirm_nothing() {
 }
 
 #[test]
+fn a_type_that_misses_nothing_needs_no_answer() {
+    let grants = loss().with("grants", "grant.user", Move::removing(1_000, 0));
+    let verdict = grants.answered(vec![absent(400)]).guard(ACCEPT).verdict();
+    assert_eq!(verdict.outcome, Outcome::Accepted, "{:?}", verdict.findings);
+}
+
+#[test]
 fn the_source_is_asked_where_a_loss_is_suspicious_and_only_there_unless_told() {
     let asks = |scene: &Scene| {
         let types = scene.candidate.delta.iter().flat_map(|delta| delta.types.values());

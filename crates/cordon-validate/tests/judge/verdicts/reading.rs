@@ -91,6 +91,39 @@ fn what_the_source_confirmed_is_not_read_again_and_what_it_denied_is() {
     }
 }
 
+#[test]
+fn only_unusual_is_what_nothing_holds_but_the_wish_to_read_again() {
+    let once = finding(&codes::UNUSUAL_ONCE, Severity::Quarantine, None);
+    let removed = finding(&codes::REMOVED, Severity::Quarantine, None);
+    let warned = finding(&codes::LOSS_UNUSUAL, Severity::Warning, None);
+    for (findings, expected) in [
+        (vec![], false),
+        (vec![&warned], false),
+        (vec![&removed], false),
+        (vec![&once], true),
+        (vec![&once, &warned], true),
+        (vec![&removed, &once], false),
+        (vec![&once, &removed], false),
+    ] {
+        let findings: Vec<Finding> = findings.into_iter().cloned().collect();
+        let waiting = Waiting { findings: &findings, repeats: 0 };
+        assert_eq!(waiting.is_only_unusual(), expected, "{findings:?}");
+    }
+}
+
+#[test]
+fn a_wait_for_a_second_reading_was_never_a_persons_to_end() {
+    let recovered = |was_only_unusual: bool| {
+        let mut scene = Scene::users(Move::removing(1_000, 0)).guard("recover = \"review\"");
+        scene.history.quarantined = Some(SyncNumber(416));
+        let sync = SyncNumber(416);
+        scene.history.earlier = Some(Earlier { sync, is_same: true, times: 1, was_only_unusual });
+        scene.verdict().outcome
+    };
+    assert_eq!(recovered(true), Outcome::Accepted);
+    assert_eq!(recovered(false), Outcome::Quarantined);
+}
+
 fn any_finding() -> impl Strategy<Value = Finding> {
     let severities = vec![Severity::Info, Severity::Warning, Severity::Quarantine];
     let rules = prop::sample::select(codes::ALL);

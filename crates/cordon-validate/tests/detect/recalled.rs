@@ -1,0 +1,130 @@
+//! What a step is, seen together with the twenty before it: small losses that add up, records that come
+//! and go, contents that come back.
+
+use cordon_validate::detect::{Learned, Measure, Memory, Prior, Statistic, Step, assess};
+
+/// A step of a source of four hundred records, whose root is twenty.
+fn lost(causes: u64, tail: f64) -> Step {
+    Step { changed: true, causes, tail, records: 400, ..Step::default() }
+}
+
+fn learn(memory: Memory, steps: &[Step]) -> Memory {
+    steps.iter().fold(memory, |memory, step| memory.learn(step, Learned::Accepted))
+}
+
+/// What is recalled of this statistic when the step comes.
+fn recalled(memory: &Memory, step: &Step, statistic: Statistic) -> Option<Measure> {
+    let all = assess(step, memory, Prior::shipped());
+    all.into_iter().map(|one| one.measure).find(|measure| measure.statistic == statistic)
+}
+
+#[track_caller]
+fn told(measure: Option<Measure>, expected: (u64, u64, f64)) {
+    let measure = measure.expect("it is recalled");
+    assert_eq!((measure.count, measure.of), (expected.0, expected.1));
+    assert!((measure.value - expected.2).abs() < 1e-6, "{} is not {}", measure.value, expected.2);
+}
+
+/// Powers of ten by which it is improbable that of so many at least so many come, each with this
+/// probability.
+fn binomial(all: u32, least: u32, rate: f64) -> f64 {
+    let ways =
+        |count: u32| (0..count).map(|i| f64::from(all - i) / f64::from(i + 1)).product::<f64>();
+    let share = |count: u32| {
+        ways(count) * rate.powf(f64::from(count)) * (1.0 - rate).powf(f64::from(all - count))
+    };
+    -(least..=all).map(share).sum::<f64>().log10()
+}
+
+#[test]
+fn causes_of_loss_are_added_up_over_twenty_syncs_and_this_one() {
+    let sum = |syncs: usize| {
+        let memory = learn(Memory::default(), &vec![lost(2, 0.0); syncs]);
+        recalled(&memory, &lost(3, 0.0), Statistic::LossSum)
+    };
+    told(sum(0), (3, 400, 0.15));
+    told(sum(4), (11, 400, 0.55));
+    told(sum(20), (43, 400, 2.15));
+    told(sum(50), (43, 400, 2.15));
+    // What loses nothing itself adds up to nothing, and what changed nothing is not looked at.
+    let memory = learn(Memory::default(), &vec![lost(2, 0.0); 20]);
+    assert_eq!(recalled(&memory, &lost(0, 0.0), Statistic::LossSum), None);
+    let still = Step { changed: false, ..lost(3, 0.0) };
+    assert_eq!(recalled(&memory, &still, Statistic::LossSum), None);
+}
+
+#[test]
+fn what_a_person_released_is_no_part_of_a_leak() {
+    let released = Memory::default().learn(&lost(50, 3.0), Learned::Released);
+    let memory = learn(released, &[lost(2, 1.0)]);
+    told(recalled(&memory, &lost(3, 0.5), Statistic::LossSum), (5, 400, 0.25));
+    told(recalled(&memory, &lost(3, 0.5), Statistic::TailSum), (2, 3, 1.5));
+}
+
+#[test]
+fn losses_at_ends_of_listings_are_added_up_too() {
+    let memory =
+        learn(Memory::default(), &[lost(1, 0.5), lost(1, 0.0), lost(0, 0.0), lost(1, 2.0)]);
+    told(recalled(&memory, &lost(1, 1.0), Statistic::TailSum), (3, 5, 3.5));
+    told(recalled(&memory, &lost(1, 0.0), Statistic::TailSum), (2, 5, 2.5));
+}
+
+#[test]
+fn how_many_syncs_lost_something_is_held_against_how_many_usually_do() {
+    let days = |steps: &[Step]| {
+        let memory = learn(Memory::default(), steps);
+        recalled(&memory, &lost(1, 0.0), Statistic::LossDays)
+    };
+    assert_eq!(days(&vec![lost(1, 0.0); 8]), None);
+    // A tenth is taken for usual where nothing is known, as if it had been seen in twenty syncs.
+    told(days(&vec![lost(1, 0.0); 9]), (10, 10, binomial(10, 10, 11.0 / 29.0)));
+    let mut mixed = vec![lost(0, 0.0); 12];
+    for day in [2, 5, 11] {
+        mixed[day] = lost(4, 0.0);
+    }
+    told(days(&mixed), (4, 13, binomial(13, 4, 5.0 / 32.0)));
+    // Of forty syncs the last twenty count, and all of them for what is usual.
+    let mut long = vec![lost(0, 0.0); 40];
+    for day in [1, 30, 35] {
+        long[day] = lost(1, 0.0);
+    }
+    told(days(&long), (3, 21, binomial(21, 3, 5.0 / 60.0)));
+}
+
+fn moved(went: &[u32], came: &[u32]) -> Step {
+    Step { went: went.to_vec(), came: came.to_vec(), ..lost(0, 0.0) }
+}
+
+#[test]
+fn records_that_come_back_within_twenty_syncs_and_leave_again_are_counted() {
+    let gone = learn(Memory::default(), &[moved(&[1, 2, 3], &[])]);
+    told(recalled(&gone, &moved(&[], &[2, 3, 9]), Statistic::Returned), (2, 3, 0.1));
+    assert_eq!(recalled(&gone, &moved(&[1, 2], &[]), Statistic::Vanished), None);
+    let back = learn(gone.clone(), &[moved(&[], &[2, 3, 9])]);
+    told(recalled(&back, &moved(&[3, 9, 1], &[]), Statistic::Vanished), (1, 3, 0.05));
+    // Nineteen quiet syncs later they are known, thirty later they are not.
+    let quiet = |memory: &Memory, syncs| learn(memory.clone(), &vec![lost(0, 0.0); syncs]);
+    let returns =
+        |memory: &Memory| recalled(memory, &moved(&[], &[2]), Statistic::Returned).is_some();
+    assert_eq!([19, 30].map(|syncs| returns(&quiet(&gone, syncs))), [true, false]);
+    let vanishes =
+        |memory: &Memory| recalled(memory, &moved(&[3], &[]), Statistic::Vanished).is_some();
+    assert_eq!([19, 30].map(|syncs| vanishes(&quiet(&back, syncs))), [true, false]);
+}
+
+#[test]
+fn an_older_content_is_told_by_how_many_came_since() {
+    let content = |content| Step { content, ..lost(0, 0.0) };
+    let memory = learn(Memory::default(), &[content(1), content(2), content(2), content(3)]);
+    assert_eq!(memory.content(), 3);
+    told(recalled(&memory, &content(1), Statistic::Replayed), (2, 3, 2.0));
+    told(recalled(&memory, &content(2), Statistic::Replayed), (1, 3, 1.0));
+    for known in [3, 4] {
+        assert_eq!(recalled(&memory, &content(known), Statistic::Replayed), None);
+    }
+    // Five hundred and twelve contents are known, and the first is forgotten then.
+    let many: Vec<Step> = (1..=513).map(content).collect();
+    let memory = learn(Memory::default(), &many);
+    assert_eq!(recalled(&memory, &content(1), Statistic::Replayed), None);
+    told(recalled(&memory, &content(2), Statistic::Replayed), (511, 512, 511.0));
+}

@@ -1,0 +1,173 @@
+//! How a value is weighed: against the connector's own syncs, against a prior that is made up, and by
+//! what it speaks of. The numbers are those of docs/detector.md.
+
+use std::collections::BTreeMap;
+
+use cordon_validate::detect::{Assessed, Learned, Measure, Memory, Prior, Statistic, Step, assess};
+
+fn measure(statistic: Statistic, value: f64, count: u64, of: u64) -> Measure {
+    Measure {
+        statistic,
+        value,
+        subject: String::new(),
+        count,
+        of,
+        proven: false,
+        examples: Vec::new(),
+    }
+}
+
+fn step(measures: Vec<Measure>) -> Step {
+    Step { measures, changed: true, records: 100, ..Step::default() }
+}
+
+/// Of a hundred honest syncs elsewhere ten had the value two, of each of these statistics.
+fn prior() -> Prior {
+    let statistics = [
+        Statistic::Along,
+        Statistic::PeopleGone,
+        Statistic::PeopleCame,
+        Statistic::Tail,
+        Statistic::Orphaned,
+    ];
+    let values = statistics.map(|statistic| (statistic, vec![2.0; 10]));
+    Prior::of(&[(100, BTreeMap::from(values))])
+}
+
+fn found(measure: Measure, memory: &Memory) -> Assessed {
+    let statistic = measure.statistic;
+    let all = assess(&step(vec![measure]), memory, &prior());
+    all.into_iter().find(|one| one.measure.statistic == statistic).unwrap()
+}
+
+fn score(measure: Measure, memory: &Memory) -> f64 {
+    found(measure, memory).score
+}
+
+#[track_caller]
+fn about(found: f64, expected: f64) {
+    assert!((found - expected).abs() < 1e-6, "{found} is not {expected}");
+}
+
+/// A memory of so many changed syncs, each with this value of this statistic.
+fn of(statistic: Statistic, syncs: u64, value: f64, learned: Learned) -> Memory {
+    let one = step(vec![measure(statistic, value, 5, 1_000)]);
+    (0..syncs).fold(Memory::default(), |memory, _| memory.learn(&one, learned))
+}
+
+#[test]
+fn own_syncs_count_one_each_and_the_prior_three_hundred() {
+    let value = || measure(Statistic::Orphaned, 2.0, 5, 100);
+    about(score(value(), &Memory::default()), -(30.0_f64 / 300.0).log10());
+    let memory = of(Statistic::Orphaned, 20, 2.0, Learned::Accepted);
+    about(score(value(), &memory), -(50.0_f64 / 320.0).log10());
+    // What changed nothing is no sync that could have had the value.
+    let quiet =
+        (0..50).fold(memory, |memory, day| memory.learn(&Step::unchanged(day), Learned::Accepted));
+    about(score(value(), &quiet), -(50.0_f64 / 320.0).log10());
+    // Thirty-two are remembered, however many there were.
+    let many = of(Statistic::Orphaned, 100, 2.0, Learned::Accepted);
+    about(score(value(), &many), -(62.0_f64 / 400.0).log10());
+}
+
+#[test]
+fn what_is_a_fifth_larger_was_known_and_what_is_more_was_not() {
+    let memory = of(Statistic::Orphaned, 20, 1.6, Learned::Accepted);
+    let value = |value| measure(Statistic::Orphaned, value, 5, 100);
+    about(score(value(2.0), &memory), -(50.0_f64 / 320.0).log10());
+    about(
+        score(value(2.0), &of(Statistic::Orphaned, 20, 1.59, Learned::Accepted)),
+        -(30.0_f64 / 320.0).log10(),
+    );
+}
+
+#[test]
+fn beyond_all_that_was_seen_a_value_gets_less_probable_with_its_square() {
+    let value = |value| score(measure(Statistic::Orphaned, value, 5, 100), &Memory::default());
+    about(value(4.0), -(0.1_f64 / 4.0).log10());
+    about(value(20.0), -(0.1_f64 / 100.0).log10());
+    about(value(1.0), -0.1_f64.log10());
+    // Of a statistic that nobody ever saw: as one record once in all syncs, and one more.
+    let unseen = measure(Statistic::Retyped, 2.0, 4, 100);
+    about(score(unseen, &Memory::default()), -(1.0_f64 / 101.0 / 16.0).log10());
+}
+
+#[test]
+fn a_proven_loss_weighs_one_power_less_and_what_takes_no_access_one_more() {
+    let none = Memory::default();
+    let proven = |statistic, value| Measure { proven: true, ..measure(statistic, value, 5, 100) };
+    let value = |statistic, value| score(measure(statistic, value, 5, 100), &none);
+    // As one in a thousand has.
+    about(value(Statistic::Along, 20.0), 3.0);
+    about(score(proven(Statistic::Along, 20.0), &none), 2.0);
+    about(value(Statistic::PeopleGone, 20.0), 2.0);
+    about(score(proven(Statistic::PeopleGone, 20.0), &none), 1.0);
+    about(value(Statistic::PeopleCame, 20.0), 2.0);
+    about(score(proven(Statistic::PeopleCame, 20.0), &none), 2.0);
+    about(value(Statistic::Orphaned, 20.0), 3.0);
+    about(score(proven(Statistic::Orphaned, 20.0), &none), 3.0);
+    // Never less than nothing.
+    about(value(Statistic::PeopleGone, 2.0), 0.0);
+    about(score(proven(Statistic::PeopleGone, 4.0), &none), 0.0);
+    about(score(proven(Statistic::Along, 1.0), &none), 0.0);
+}
+
+#[test]
+fn a_shape_is_never_more_than_one_power_more_unusual_than_chance_makes_it() {
+    let none = Memory::default();
+    let never = |value| score(measure(Statistic::Run, value, 2, 100), &none);
+    // Nobody ever saw a run: once in 101 syncs, and less the longer it is.
+    about(never(0.5), 1.5);
+    about(never(0.75), 1.75);
+    about(score(measure(Statistic::Tail, 2.0, 5, 100), &none), 1.0);
+}
+
+#[test]
+fn a_release_counts_from_the_second_time_on_and_a_mass_loss_never() {
+    let value = |statistic| measure(statistic, 2.0, 5, 100);
+    for (releases, own) in [(1, 0.0), (2, 1.0), (3, 2.0)] {
+        let memory = of(Statistic::Orphaned, releases, 2.0, Learned::Released);
+        let expected = -((own + 30.0) / (releases as f64 + 300.0)).log10();
+        about(score(value(Statistic::Orphaned), &memory), expected);
+    }
+    let released = |statistic, count, of| {
+        let one = step(vec![measure(statistic, 2.0, count, of)]);
+        let memory =
+            (0..3).fold(Memory::default(), |memory, _| memory.learn(&one, Learned::Released));
+        found(value(statistic), &memory).known.is_some()
+    };
+    // Ten records that are a tenth of all are a mass.
+    assert!(!released(Statistic::Along, 10, 100));
+    assert!(released(Statistic::Along, 10, 101));
+    assert!(released(Statistic::Along, 9, 20));
+    assert!(!released(Statistic::PeopleGone, 60, 300));
+    assert!(released(Statistic::Orphaned, 60, 300), "no loss by amount");
+}
+
+#[test]
+fn the_largest_that_is_known_is_told_of_here_and_elsewhere() {
+    let mut memory = Memory::default();
+    for (value, learned) in
+        [(3.0, Learned::Accepted), (5.0, Learned::Released), (1.0, Learned::Accepted)]
+    {
+        memory = memory.learn(&step(vec![measure(Statistic::Orphaned, value, 1, 100)]), learned);
+    }
+    let one = found(measure(Statistic::Orphaned, 2.0, 5, 100), &memory);
+    assert_eq!((one.known, one.elsewhere), (Some(5.0), 2.0));
+    let unknown = found(measure(Statistic::Retyped, 2.0, 5, 100), &memory);
+    assert_eq!((unknown.known, unknown.elsewhere), (None, 0.0));
+}
+
+#[test]
+fn the_most_unusual_comes_first() {
+    let measures =
+        [1.0, 20.0, 4.0].iter().zip([Statistic::Along, Statistic::Orphaned, Statistic::PeopleCame]);
+    let step =
+        step(measures.map(|(value, statistic)| measure(statistic, *value, 5, 100)).collect());
+    let order: Vec<_> = assess(&step, &Memory::default(), &prior())
+        .into_iter()
+        .map(|one| one.measure.statistic)
+        .collect();
+    // 3.0, then 1.0, then 0.6.
+    assert_eq!(order, [Statistic::Orphaned, Statistic::Along, Statistic::PeopleCame]);
+}
