@@ -1,8 +1,8 @@
 //! The longest, the most and the widest that a policy takes, and one more, which it refuses.
 
 use cordon_validate::{
-    ExemptCode, KeyGlob, OperatorRule, Percent, Policy, PolicyPatch, RuleName, Selection, TimeSpan,
-    Unusual,
+    BUDGET_DEFAULT, Budget, ExemptCode, KeyGlob, OperatorRule, Percent, Policy, PolicyPatch,
+    RuleName, Selection, TimeSpan, Until, Unusual,
 };
 
 /// Whether a text of so many characters is taken, and one of one more is not.
@@ -168,4 +168,42 @@ fn every_word_of_a_policy_comes_back_from_json_as_it_was() {
         assert!(json.contains(written), "{written} in {json}");
     }
     assert_eq!(serde_json::from_str::<Policy>(&json).unwrap(), policy);
+}
+
+#[test]
+fn of_twenty_records_a_budget_is_a_share_and_below_that_a_floor() {
+    let budget = Budget::percent(BUDGET_DEFAULT, Percent::whole(20));
+    assert_eq!([19, 20, 25].map(|then| budget.most(then, 5)), [Some(5), Some(4), Some(5)]);
+}
+
+#[test]
+fn an_exemption_ends_at_its_moment_or_with_its_day_and_is_written_so() {
+    for text in ["2026-12-31", "2026-12-31T18:00:00Z"] {
+        assert_eq!(Until::try_from(text.to_owned()).unwrap().to_string(), text);
+    }
+}
+
+#[test]
+fn the_policy_of_a_host_counts_where_it_fits_and_is_the_same_besides() {
+    let patch = r#"
+        risk = "high"
+        protected = ["user:root"]
+        protected_where = [{ of = "user", where = { a = 1 } }]
+        privileged_where = [{ of = "entitlement", where = { a = 1 } }]
+        grace = "24h"
+        rule.r = { on = "current.user" }
+    "#;
+    let own = Policy::default().overlaid(&toml::from_str(patch).unwrap());
+    let mut fitting = own.clone().for_every_connector();
+    assert!(fitting.rules.values().all(|rule| rule.where_it_fits));
+    fitting.rules.values_mut().for_each(|rule| rule.where_it_fits = false);
+    for marked in fitting.protected_where.iter_mut().chain(&mut fitting.privileged_where) {
+        assert!(marked.where_it_fits);
+        marked.where_it_fits = false;
+    }
+    assert_eq!(fitting, own);
+    assert_eq!(
+        (own.grace.span(), Policy::default().grace.span()),
+        (Some(TimeSpan::hours(24)), None)
+    );
 }

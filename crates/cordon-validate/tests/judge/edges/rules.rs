@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use cordon_model::{AttributeName, AttributeSchema, AttributeType, RecordSchema, Severity};
-use cordon_validate::{OperatorRule, PolicyPatch, RuleCount, RuleCounter, RuleName, announced};
+use cordon_validate::{
+    OperatorRule, PolicyPatch, RuleCount, RuleCounter, RuleName, announced, rule_findings,
+};
 
 use crate::scene::{Move, Scene, record_type};
 
@@ -158,4 +160,29 @@ fn a_protected_record_that_goes_is_told_as_such_and_a_marked_entitlement_holds_n
     let marked =
         judged("privileged_where = [{ of = \"entitlement\", where = { a = 1 } }]", "privileged.1");
     assert_eq!(marked, []);
+}
+
+#[test]
+fn a_rule_says_by_itself_what_it_says_in_a_verdict() {
+    let it = rule("on = \"current.user\"\nallow = { count = 7 }");
+    assert_eq!(rule_findings(&name("it"), &it, &matched(7)), []);
+    let broken = rule_findings(&name("it"), &it, &matched(8));
+    assert_eq!(broken, judged("on = \"current.user\"\nallow = { count = 7 }", matched(8)));
+    assert_eq!(broken[0].code, "CRD-O101");
+}
+
+#[test]
+fn a_rule_is_told_in_the_words_of_what_it_looks_at() {
+    let subject = |toml: &str| rule(toml).subject();
+    assert_eq!(subject("on = \"added.grant.user\""), "added grants");
+    assert_eq!(subject("on = \"added.resource.user\""), "added users");
+    assert_eq!(
+        subject("on = \"current.user\"\nwhere = [{ a = 1 }, { b = 2 }]"),
+        "current users where a is 1, or b is 2"
+    );
+    let least = rule("on = \"current.user\"\nallow = { least = 2 }");
+    assert_eq!(least.demand(), "at least 2, else quarantine");
+    let unmet = counter("on = \"current.user\"\nwhere = { tier = true }").finish(|_| 0, |_| 0);
+    let why = unmet[&name("it")].unmet.clone().unwrap_or_default();
+    assert_eq!(why, "tier of resource.user is a number and cannot be compared with true or false");
 }

@@ -73,6 +73,8 @@ fn how_sure_a_sample_is_counts_where_its_word_lets_removals_pass() {
         "lookup.confidence: 99 % -> 98 %",
     );
     neither_way("lookup.confidence = 99", "lookup.confidence = 98");
+    let same = format!("{accept} = 99");
+    neither_way(&same, &same);
     one_way(
         "lookup.confidence = 99",
         &format!("{accept} = 98"),
@@ -158,6 +160,7 @@ fn each_budget_is_weaker_in_one_direction() {
         one_way(&budget(strict), &budget(loose), expected);
     }
     one_way(&budget("count = 5"), "", "budget of 7d: 5 -> none");
+    neither_way(&budget("percent = 5, floor = 3"), &budget("percent = 5, floor = 3"));
     // What the floor of a label's limit is, each label knows alone.
     let [own, borrowed] = ["percent = 5, floor = 3", "percent = 5"].map(|it| policy(&budget(it)));
     assert_eq!(told(&own, &borrowed), "budget of 7d: 5 % -> 5 %");

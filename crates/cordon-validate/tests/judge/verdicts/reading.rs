@@ -1,7 +1,7 @@
 //! What is read once more, and what the second reading says.
 
 use cordon_model::{Finding, Outcome, Severity, SyncNumber};
-use cordon_validate::reading::{Earlier, REREADS_MAX, Waiting};
+use cordon_validate::reading::{Earlier, REREADS_MAX, Waiting, is_of_reading};
 use cordon_validate::{Policy, codes};
 use insta::assert_snapshot;
 use proptest::prelude::*;
@@ -122,6 +122,27 @@ fn a_wait_for_a_second_reading_was_never_a_persons_to_end() {
     };
     assert_eq!(recovered(true), Outcome::Accepted);
     assert_eq!(recovered(false), Outcome::Quarantined);
+}
+
+#[test]
+fn the_next_reading_is_told_of_the_one_that_waits_for_it_and_of_no_other() {
+    let policy = Policy::default();
+    let sync = SyncNumber(416);
+    let waits = [finding(&codes::REMOVED, Severity::Quarantine, None)];
+    let first = Waiting { findings: &waits, repeats: 0 };
+    let told = Earlier { sync, is_same: true, times: 1, was_only_unusual: false };
+    assert_eq!(first.as_earlier(sync, true, &policy), Some(told));
+    let again = Waiting { repeats: 1, ..first };
+    assert_eq!(again.as_earlier(sync, true, &policy), None);
+}
+
+#[test]
+fn three_rules_say_what_became_of_reading_again() {
+    for rule in codes::ALL {
+        let of_reading = ["CRD-V302", "CRD-V303", "CRD-V304"].contains(&rule.code);
+        let finding = finding(rule, Severity::Info, None);
+        assert_eq!(is_of_reading(&finding), of_reading, "{}", rule.code);
+    }
 }
 
 fn any_finding() -> impl Strategy<Value = Finding> {

@@ -31,6 +31,11 @@ fn the_policy_says_from_where_on_a_shape_is_held_or_read_again() {
     let held = cut().verdict();
     assert_eq!((held.outcome, held.zone), (Outcome::Quarantined, Zone::Quarantine));
     assert_eq!(held.findings[0].code, "CRD-D502");
+    let told = &held.findings[0].message;
+    assert!(told.starts_with("removals at the end of a listing: 12 of 300, as "), "{told}");
+    assert!(told.ends_with(
+        "; by chance not once in 1,000,000,000; no total of the source proves that they are gone"
+    ), "{told}");
     let suspicious = cut().guard("shape = { hold = 12 }\nreread.times = 0").verdict();
     assert_eq!((suspicious.outcome, suspicious.zone), (Outcome::Accepted, Zone::ReadAgain));
     let again = cut().guard("shape = { hold = 12 }").verdict();
