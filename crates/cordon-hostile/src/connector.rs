@@ -138,7 +138,7 @@ struct Config {
     /// How many users to report.
     #[serde(default = "some_users")]
     users: u32,
-    /// How long the sync goes on, telling progress, after the behaviour was begun.
+    /// How long the sync goes on in its middle, telling progress, after the behaviour was begun.
     #[serde(default)]
     hold_ms: u64,
 }
@@ -214,8 +214,8 @@ impl Connector for Hostile {
                 }
                 _ => order(words).map_err(failed)?,
             }
-            hold(sync, self.hold).await?;
         }
+        hold(sync, self.hold).await?;
         for number in self.users / 2..self.users {
             push_user(&mut people, number.into()).await?;
         }

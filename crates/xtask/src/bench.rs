@@ -44,8 +44,14 @@ pub(crate) struct Args {
     #[arg(long)]
     connectors: bool,
     /// Seconds of each half of a neighbour's measurement
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 5)]
     seconds: u64,
+    /// Rounds of a neighbour's measurement; the one in the middle is told
+    #[arg(long, default_value_t = 9)]
+    rounds: usize,
+    /// Measure those behaviours alone whose words hold this
+    #[arg(long, default_value = "")]
+    only: String,
     /// Leave out the detector, to see what it costs
     #[arg(long)]
     no_shape: bool,
@@ -72,8 +78,10 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<()> {
     run::run(&mut build)?;
     let target: PathBuf = workspace.metadata(false)?.target_directory;
     if args.neighbour {
+        let effort = neighbour::Effort { seconds: args.seconds, rounds: args.rounds };
+        let only = &args.only;
         let json = matches!(args.output, Format::Json);
-        return neighbour::measure(&target, args.seconds, json);
+        return neighbour::measure(&target, effort, only, json);
     }
     if args.connectors {
         let json = matches!(args.output, Format::Json);

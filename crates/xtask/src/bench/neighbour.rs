@@ -18,8 +18,10 @@ use serde::{Deserialize, Serialize};
 use crate::cordon::{self, Cli, Daemon};
 use crate::run;
 
-/// What the hostile connector does in the middle of each sync.
-const BEHAVIOURS: [&str; 6] = [
+/// What the hostile connector does in the middle of each sync. The first does nothing: what it costs
+/// is how far a figure of this machine can be trusted.
+const BEHAVIOURS: [&str; 7] = [
+    NOTHING,
     "fork-bomb --count 200 --seconds 300",
     "memory-hog --seconds 300",
     "cpu-spin --seconds 300",
@@ -28,14 +30,14 @@ const BEHAVIOURS: [&str; 6] = [
     "message-flood --seconds 300",
 ];
 
+/// A connector that waits in the middle of its sync.
+const NOTHING: &str = "nothing";
+
 /// Grants of the honest connector's source.
 const GRANTS: u64 = 20_000;
 
 /// What the hostile connector may use.
 const LIMITS: &str = r#"{ memory = "96MiB", cpu = "25%", tasks = 64, records = 1_000_000 }"#;
-
-/// Rounds for each behaviour; the one with the median loss is told.
-const ROUNDS: usize = 3;
 
 /// What one behaviour cost.
 #[derive(Serialize)]
@@ -46,6 +48,8 @@ struct Cost {
     beside: f64,
     /// What was lost of it.
     loss_percent: f64,
+    /// The same in the quarter of all rounds that lost least, and in the one that lost most.
+    loss_quarters_percent: [f64; 2],
     status_alone: Answers,
     status_beside: Answers,
     /// Syncs that the hostile connector began in that time.
@@ -61,12 +65,22 @@ struct Answers {
     max_us: u64,
 }
 
-pub(super) fn measure(target: &Path, seconds: u64, json: bool) -> anyhow::Result<()> {
+/// How long, and how often, each behaviour is measured.
+#[derive(Clone, Copy)]
+pub(super) struct Effort {
+    /// Of each half of a round.
+    pub(super) seconds: u64,
+    /// The round with the median loss is told.
+    pub(super) rounds: usize,
+}
+
+pub(super) fn measure(target: &Path, effort: Effort, only: &str, json: bool) -> anyhow::Result<()> {
+    ensure!(effort.rounds > 0, "no round is nothing to measure");
     let bench = Bench { programs: target.join("release"), folder: target.join("bench-neighbour") };
     let mut costs = Vec::new();
-    for behaviour in BEHAVIOURS {
+    for behaviour in BEHAVIOURS.into_iter().filter(|words| words.contains(only)) {
         run::warn(behaviour);
-        let cost = bench.behaviour(behaviour, seconds);
+        let cost = bench.behaviour(behaviour, effort);
         costs.push(cost.with_context(|| format!("the bench of {behaviour} failed"))?);
     }
     run::say(&if json {
@@ -83,7 +97,7 @@ struct Bench {
 }
 
 impl Bench {
-    fn behaviour(&self, behaviour: &'static str, seconds: u64) -> anyhow::Result<Cost> {
+    fn behaviour(&self, behaviour: &'static str, effort: Effort) -> anyhow::Result<Cost> {
         if self.folder.exists() {
             fs::remove_dir_all(&self.folder)?;
         }
@@ -97,13 +111,15 @@ impl Bench {
         // The first sync starts the process and has nothing to compare with.
         sync_good(&cli)?;
         let mut rounds = Vec::new();
-        for _ in 0..ROUNDS {
-            rounds.push(self.round(&cli, behaviour, seconds)?);
+        for _ in 0..effort.rounds {
+            rounds.push(self.round(&cli, behaviour, effort.seconds)?);
         }
         daemon.stop()?;
         fs::remove_dir_all(&self.folder)?;
         rounds.sort_by(|one, other| one.loss_percent.total_cmp(&other.loss_percent));
-        Ok(rounds.swap_remove(ROUNDS / 2))
+        let quarters = [1, 3].map(|quarter| rounds[(rounds.len() - 1) * quarter / 4].loss_percent);
+        let median = rounds.swap_remove(rounds.len() / 2);
+        Ok(Cost { loss_quarters_percent: quarters, ..median })
     }
 
     fn round(&self, cli: &Cli, behaviour: &'static str, seconds: u64) -> anyhow::Result<Cost> {
@@ -130,6 +146,7 @@ impl Bench {
             alone,
             beside,
             loss_percent,
+            loss_quarters_percent: [loss_percent; 2],
             status_alone,
             status_beside,
             hostile_syncs,
@@ -137,6 +154,10 @@ impl Bench {
     }
 
     fn config(&self, behaviour: &str, socket: &Path) -> String {
+        let behaviour = match behaviour {
+            NOTHING => String::new(),
+            words => format!("behaviour = {words:?}, "),
+        };
         let profile = if rustix::process::geteuid().is_root() { "service" } else { "dev" };
         format!(
             "\
@@ -152,7 +173,7 @@ idle_timeout = \"1h\"
 [connector.bad]
 use = {hostile:?}
 args = [\"connector\"]
-config = {{ behaviour = {behaviour:?}, hold_ms = 300_000 }}
+config = {{ {behaviour}hold_ms = 300_000 }}
 limits = {LIMITS}
 restart = {{ backoff = \"10ms..50ms\", give_up_after = 100_000 }}
 ",
@@ -224,16 +245,27 @@ fn sync_good(cli: &Cli) -> anyhow::Result<u64> {
 
 fn table(costs: &[Cost]) -> String {
     let mut text = format!(
-        "{:<14}{:>12}{:>12}{:>8}{:>16}{:>16}{:>10}\n",
-        "BEHAVIOUR", "ALONE REC/S", "BESIDE", "LOSS", "STATUS P99", "P99 BESIDE", "SYNCS"
+        "{:<14}{:>12}{:>12}{:>8}{:>16}{:>14}{:>14}{:>8}\n",
+        "BEHAVIOUR",
+        "ALONE REC/S",
+        "BESIDE",
+        "LOSS",
+        "QUARTERS",
+        "STATUS P99",
+        "P99 BESIDE",
+        "SYNCS"
     );
     for cost in costs {
         text.push_str(&format!(
-            "{:<14}{:>12.0}{:>12.0}{:>7.1}%{:>13.1} ms{:>13.1} ms{:>10}\n",
+            "{:<14}{:>12.0}{:>12.0}{:>7.1}%{:>16}{:>11.1} ms{:>11.1} ms{:>8}\n",
             cost.behaviour,
             cost.alone,
             cost.beside,
             cost.loss_percent,
+            format!(
+                "{:.1} to {:.1} %",
+                cost.loss_quarters_percent[0], cost.loss_quarters_percent[1]
+            ),
             cost.status_alone.p99_us as f64 / 1e3,
             cost.status_beside.p99_us as f64 / 1e3,
             cost.hostile_syncs,
