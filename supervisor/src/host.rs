@@ -88,6 +88,8 @@ pub(crate) enum Finished {
     Noted(SyncNumber),
     /// The ledger could not be written, for this reason.
     Unnoted(String),
+    /// It did not begin, and will not before another order: the connector is stopped or paused.
+    NotBegun,
 }
 
 /// The configuration in force.

@@ -186,6 +186,10 @@ impl Runner {
             self.advance(Event::Outdated);
         }
         self.advance(event);
+        if self.unit.due.is_some() && self.unit.wanted != unit::Wanted::Run && self.job.is_none() {
+            // Whoever asked for it before the order came would wait until the next one.
+            let _ = self.host.finished.send((self.connector.name.clone(), Finished::NotBegun));
+        }
         if self.unit.hold != held {
             self.tell_hold().await;
         }

@@ -67,6 +67,32 @@ fn a_stopped_connector_stays_stopped_across_restarts() {
     host.sync("a").done();
 }
 
+/// A process that takes its time to end leaves the sync waiting for the next one.
+#[test]
+fn who_waits_for_a_sync_is_told_when_a_stop_comes_before_it() {
+    let deaf = Connector::program("cordon-hostile")
+        .set("args", ["connector"])
+        .config(serde_json::json!({ "behaviour": "ignore-term", "hold_ms": 120_000 }));
+    let host = Host::setup().connector("deaf", deaf).start();
+    host.cordon(&["sync", "deaf"]).done();
+    wait_until("it does not listen", Duration::from_secs(60), || {
+        host.status("deaf")["progress"]["phase"] == "holding"
+    });
+    std::thread::scope(|scope| {
+        let restart = scope.spawn(|| host.cordon(&["restart", "deaf", "--reason", "drill"]));
+        wait_until("it is asked to end", Duration::from_secs(60), || {
+            host.status("deaf")["progress"].is_null()
+        });
+        let sync = scope.spawn(|| host.sync("deaf"));
+        std::thread::sleep(Duration::from_millis(200));
+        host.cordon(&["stop", "deaf", "--reason", "drill"]).done();
+        // However these three met: nobody waits for what does not come.
+        let told = sync.join().unwrap().exits(2).problem();
+        assert_eq!(told["code"], "CRD-H003", "{told}");
+        drop(restart.join());
+    });
+}
+
 #[test]
 fn an_unknown_connector_is_told_with_the_nearest_name() {
     let host = Host::setup().faulty("people", &Scenario::default()).start();

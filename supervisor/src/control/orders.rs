@@ -239,6 +239,9 @@ impl Service {
                     Ok((who, Finished::Unnoted(why))) if who == *name => {
                         return events.send(Err(unnoted(name, &why).into())).await;
                     }
+                    Ok((who, Finished::NotBegun)) if who == *name => {
+                        return events.send(Err(not_begun(name).into())).await;
+                    }
                     Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
                     Err(broadcast::error::RecvError::Closed) => return Ok(()),
                 },
@@ -255,6 +258,12 @@ impl Service {
         let event = run.map(|run| v1::sync_event::Event::Run(render::run(&run)));
         Ok(v1::SyncEvent { event })
     }
+}
+
+fn not_begun(name: &ConnectorName) -> Refusal {
+    Refusal::invalid("CRD-H003", format!("`{name}` was stopped or paused before the sync began"))
+        .still("its last known good is unchanged; the sync stays due")
+        .hint(format!("see who did, and why, with `cordon describe {name}`"))
 }
 
 fn unnoted(name: &ConnectorName, why: &str) -> Refusal {
