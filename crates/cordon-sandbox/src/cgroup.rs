@@ -15,7 +15,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-pub(crate) use group::{GroupName, Groups, remove_below};
+pub(crate) use group::{GroupName, Groups, remove_all};
 
 /// What a group can do for us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,21 +62,21 @@ pub(crate) struct Hierarchies {
 }
 
 impl Hierarchies {
-    /// Tries every mounted hierarchy with a group below `parent`.
-    pub(crate) fn probe(parent: &str) -> Self {
+    /// Tries every mounted hierarchy with a group whose name begins with `prefix`.
+    pub(crate) fn probe(prefix: &str) -> Self {
         let mountinfo = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
         let mounts = Mounts::parse(&mountinfo);
         let mut found = Self::default();
         if let Some(mount) = &mounts.v2 {
-            found.probe_v2(mount, &own, parent);
+            found.probe_v2(mount, &own, prefix);
         }
         for role in Role::ALL {
             if found.gives(role) {
                 continue;
             }
             match mounts.v1.get(role.controller(Version::V1)) {
-                Some(base) => found.probe_v1(base, role, parent),
+                Some(base) => found.probe_v1(base, role, prefix),
                 None => {
                     let why = || "no hierarchy with this controller is mounted".to_owned();
                     found.refusals.entry(role).or_insert_with(why);
@@ -95,10 +95,10 @@ impl Hierarchies {
         self.list.iter().find(|hierarchy| hierarchy.roles.contains(&role))
     }
 
-    fn probe_v1(&mut self, base: &Path, role: Role, parent: &str) {
+    fn probe_v1(&mut self, base: &Path, role: Role, prefix: &str) {
         let mut hierarchy =
             Hierarchy { version: Version::V1, base: base.to_owned(), roles: vec![role] };
-        let refusals = hierarchy.try_roles(parent);
+        let refusals = hierarchy.try_roles(prefix);
         if hierarchy.roles.is_empty() {
             self.refusals.extend(refusals);
             return;
@@ -112,11 +112,11 @@ impl Hierarchies {
     }
 
     /// Takes the first place below which every role works, else the one with the most.
-    fn probe_v2(&mut self, mount: &Path, own: &str, parent: &str) {
+    fn probe_v2(&mut self, mount: &Path, own: &str, prefix: &str) {
         let mut best: Option<(Hierarchy, BTreeMap<Role, String>)> = None;
         for base in v2_places(mount, own) {
             let mut hierarchy = Hierarchy { version: Version::V2, base, roles: Role::ALL.to_vec() };
-            let refusals = hierarchy.try_roles(parent);
+            let refusals = hierarchy.try_roles(prefix);
             let better =
                 best.as_ref().is_none_or(|(best, _)| hierarchy.roles.len() > best.roles.len());
             if better {
@@ -128,6 +128,9 @@ impl Hierarchies {
         }
         if let Some((hierarchy, refusals)) = best {
             self.refusals.extend(refusals);
+            if hierarchy.roles.contains(&Role::Cpu) {
+                put_supervisor_first(&hierarchy.base);
+            }
             if !hierarchy.roles.is_empty() {
                 self.list.push(hierarchy);
             }
@@ -137,12 +140,12 @@ impl Hierarchies {
 
 impl Hierarchy {
     /// Makes a group, keeps the roles that work in it, and removes it again.
-    fn try_roles(&mut self, parent: &str) -> BTreeMap<Role, String> {
+    fn try_roles(&mut self, prefix: &str) -> BTreeMap<Role, String> {
         static PROBES: AtomicU64 = AtomicU64::new(0);
         let number = PROBES.fetch_add(1, Ordering::Relaxed);
-        let name = format!("probe-{}-{number}", std::process::id());
+        let name = format!("{prefix}.probe.{}-{number}", std::process::id());
         let mut refusals = BTreeMap::new();
-        match self.make(&[parent, &name]) {
+        match self.make(&name) {
             Ok(group) => {
                 self.roles.retain(|role| {
                     let tried = try_role(&group, *role, self.version);
@@ -155,38 +158,16 @@ impl Hierarchy {
                 refusals.extend(self.roles.drain(..).map(|role| (role, why.clone())));
             }
         }
-        let _ = fs::remove_dir(self.base.join(parent));
         refusals
     }
 
-    /// Makes the last of `names` below the others; fails if it exists already.
-    fn make(&self, names: &[&str]) -> io::Result<PathBuf> {
-        // A start that ends beside this one may remove a parent just made, while it is still empty.
-        const ATTEMPTS: u32 = 20;
-        let mut attempt = 0;
-        loop {
-            match self.make_once(names) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound && attempt < ATTEMPTS => {
-                    attempt += 1;
-                }
-                result => return result,
-            }
+    /// Makes a group right below the base; fails if it exists already.
+    fn make(&self, name: &str) -> io::Result<PathBuf> {
+        if self.version == Version::V2 {
+            pass_controllers_down(&self.base);
         }
-    }
-
-    fn make_once(&self, names: &[&str]) -> io::Result<PathBuf> {
-        let mut dir = self.base.clone();
-        for (depth, name) in names.iter().enumerate() {
-            if self.version == Version::V2 {
-                pass_controllers_down(&dir);
-            }
-            dir.push(name);
-            match fs::create_dir(&dir) {
-                Err(error)
-                    if error.kind() == io::ErrorKind::AlreadyExists && depth + 1 < names.len() => {}
-                result => result?,
-            }
-        }
+        let dir = self.base.join(name);
+        fs::create_dir(&dir)?;
         Ok(dir)
     }
 }
@@ -250,6 +231,23 @@ fn v2_places(mount: &Path, own: &str) -> Vec<PathBuf> {
 
 /// The name that systemd's `DelegateSubgroup=` gives the supervisor's own group.
 const SUPERVISOR_LEAF: &str = "supervisor";
+
+/// What the supervisor weighs where it has a group of its own; a connector weighs 100. It computes
+/// only on what connectors send, and without it none gets on.
+const SUPERVISOR_WEIGHT: &str = "1000";
+
+/// Where the supervisor has no group beside its connectors, or is refused, it weighs as one of them.
+fn put_supervisor_first(base: &Path) {
+    let file = base.join(SUPERVISOR_LEAF).join("cpu.weight");
+    match fs::OpenOptions::new().write(true).open(&file) {
+        Ok(mut file) => {
+            if let Err(error) = io::Write::write_all(&mut file, SUPERVISOR_WEIGHT.as_bytes()) {
+                tracing::debug!(%error, "the supervisor is not put first");
+            }
+        }
+        Err(error) => tracing::debug!(file = %file.display(), %error, "no weight of its own"),
+    }
+}
 
 /// Moves this process one group down, for a group with processes of its own cannot pass controllers
 /// down. Only where it is alone in its group, as a service is; a shell's group is left alone.

@@ -35,19 +35,20 @@ pub struct HostItem {
 pub struct Host {
     items: Vec<HostItem>,
     #[serde(skip)]
-    pub(crate) parent: String,
+    pub(crate) group_prefix: String,
     #[serde(skip)]
     pub(crate) hierarchies: Hierarchies,
 }
 
 impl Host {
-    /// Tries everything. Groups are made below `parent_group_name`, and removed again.
-    pub fn probe(parent_group_name: &str) -> Self {
-        let hierarchies = Hierarchies::probe(parent_group_name);
+    /// Tries everything. The names of groups begin with `group_prefix`; those that this makes are
+    /// removed again.
+    pub fn probe(group_prefix: &str) -> Self {
+        let hierarchies = Hierarchies::probe(group_prefix);
         let mut items: Vec<HostItem> =
             Role::ALL.into_iter().map(|role| group_item(&hierarchies, role)).collect();
         items.extend([identity_item(), process_handle_item(), namespaces_item()]);
-        Self { items, parent: parent_group_name.to_owned(), hierarchies }
+        Self { items, group_prefix: group_prefix.to_owned(), hierarchies }
     }
 
     /// Everything that was tried.

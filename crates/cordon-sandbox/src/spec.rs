@@ -70,13 +70,13 @@ pub enum RunAs {
     },
 }
 
-/// Below which group the connector's own groups are made.
+/// What the connector's own groups are called.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CgroupParent {
     /// No group of its own.
     None,
-    /// `<parent of the host>/<tag>/<connector>-<number>`. The tag names the state directory, so
+    /// `<prefix of the host>.<tag>.<connector>-<number>`. The tag names the state directory, so
     /// that two supervisors on one host never sweep each other's groups.
     Tag(String),
 }
@@ -203,6 +203,10 @@ impl LaunchSpec {
         check_name("name", &self.name)?;
         if let CgroupParent::Tag(tag) = &self.cgroup {
             check_name("cgroup tag", tag)?;
+            // A dot ends it in the name of a group.
+            if tag.contains('.') {
+                return Err(SpecError::Name { what: "cgroup tag", text: tag.clone() });
+            }
         }
         let read: &[PathBuf] = if let View::Only(read) = &self.view { read } else { &[] };
         let seen = read.iter().map(|path| ("readable path", path));

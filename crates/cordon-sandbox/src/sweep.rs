@@ -29,7 +29,7 @@ pub struct Swept {
     pub stuck: Vec<PathBuf>,
 }
 
-/// Kills and removes everything below the groups of `cgroup` and the private directories of
+/// Kills and removes the groups of `cgroup` and all in them, and the private directories of
 /// `work_root`. For the start of a supervisor, when nothing of its own runs yet: it must hold the
 /// lock of the state directory that both belong to. Blocks for up to some seconds.
 ///
@@ -40,7 +40,7 @@ pub fn sweep_leftovers(host: &Host, cgroup: &CgroupParent, work_root: &Path) -> 
     let mut swept = Swept::default();
     if let CgroupParent::Tag(tag) = cgroup {
         let (groups, processes, stuck) =
-            cgroup::remove_below(&host.hierarchies, &host.parent, tag, deadline);
+            cgroup::remove_all(&host.hierarchies, &host.group_prefix, tag, deadline);
         swept = Swept { groups, processes, stuck, directories: 0 };
     }
     let at_home = || at_home_below(work_root);

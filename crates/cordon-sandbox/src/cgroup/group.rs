@@ -6,7 +6,8 @@
 
 use std::{
     collections::BTreeSet,
-    fs, io,
+    fmt, fs, io,
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
@@ -25,12 +26,29 @@ const CPU_PERIOD_US: u64 = 100_000;
 /// How long a freeze may take before the kill goes on without it.
 const FREEZE_WAIT: Duration = Duration::from_millis(100);
 
-/// Where a start's groups stand.
+/// What a start's groups are called, in every hierarchy. One level and no more: groups weigh against
+/// their sisters alone, so that a connector below a group of all connectors could not stand behind the
+/// supervisor.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct GroupName<'a> {
-    pub(crate) parent: &'a str,
+    /// Of all groups of this host's supervisors.
+    pub(crate) prefix: &'a str,
+    /// Of one state directory; holds no dot.
     pub(crate) tag: &'a str,
     pub(crate) leaf: &'a str,
+}
+
+impl GroupName<'_> {
+    /// What all groups of one state directory begin with.
+    fn beginning(prefix: &str, tag: &str) -> String {
+        format!("{prefix}.{tag}.")
+    }
+}
+
+impl fmt::Display for GroupName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", Self::beginning(self.prefix, self.tag), self.leaf)
+    }
 }
 
 #[derive(Debug)]
@@ -52,7 +70,7 @@ impl Groups {
     pub(crate) fn make(hierarchies: &Hierarchies, name: GroupName<'_>) -> io::Result<Self> {
         let mut groups = Self::default();
         for hierarchy in &hierarchies.list {
-            match hierarchy.make(&[name.parent, name.tag, name.leaf]) {
+            match hierarchy.make(&name.to_string()) {
                 Ok(dir) => groups.list.push(Group {
                     version: hierarchy.version,
                     dir,
@@ -171,16 +189,11 @@ impl Groups {
         group.counter("cpu.stat", "usage_usec").map(Duration::from_micros)
     }
 
-    /// Removes the groups, and their parents if these are empty now. `false` when one is still
-    /// there.
+    /// Removes the groups. `false` when one is still there.
     pub(crate) fn remove(&self) -> bool {
         let mut gone = true;
         for group in &self.list {
             gone &= remove_with_children(&group.dir);
-            let parents = group.dir.ancestors().skip(1).take(2);
-            parents.for_each(|dir| {
-                let _ = fs::remove_dir(dir);
-            });
         }
         gone
     }
@@ -288,19 +301,20 @@ fn remove_with_children(dir: &Path) -> bool {
     !dir.exists()
 }
 
-/// Ends and removes every group below `<base>/<parent>/<tag>` of each hierarchy. Gives how many
-/// groups and processes there were, and the groups that could not be removed.
-pub(crate) fn remove_below(
+/// Ends and removes every group of one state directory in each hierarchy. Gives how many groups and
+/// processes there were, and the groups that could not be removed.
+pub(crate) fn remove_all(
     hierarchies: &Hierarchies,
-    parent: &str,
+    prefix: &str,
     tag: &str,
     deadline: Instant,
 ) -> (usize, usize, Vec<PathBuf>) {
     let (mut removed, mut killed, mut stuck) = (0, BTreeSet::new(), Vec::new());
+    let beginning = GroupName::beginning(prefix, tag);
     for hierarchy in &hierarchies.list {
-        let dir = hierarchy.base.join(parent).join(tag);
-        for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
-            if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+        for entry in fs::read_dir(&hierarchy.base).into_iter().flatten().flatten() {
+            let is_ours = entry.file_name().as_bytes().starts_with(beginning.as_bytes());
+            if !is_ours || !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 continue;
             }
             let group = Group {
@@ -320,8 +334,6 @@ pub(crate) fn remove_below(
                 stuck.push(entry.path());
             }
         }
-        let _ = fs::remove_dir(&dir);
-        let _ = fs::remove_dir(hierarchy.base.join(parent));
     }
     (removed, killed.len(), stuck)
 }
@@ -386,16 +398,19 @@ mod tests {
 
     /// Kills a tree that forks without rest, by one version 1 controller or by none for it.
     fn end_of_a_forking_tree(role: Role) {
-        let parent = format!("cordon-test-v1-{}", std::process::id());
-        let mut hierarchies = Hierarchies::probe(&parent);
+        let prefix = format!("cordon-test-v1-{}", std::process::id());
+        let mut hierarchies = Hierarchies::probe(&prefix);
         let base = Path::new("/sys/fs/cgroup").join(role.controller(Version::V1));
         let one = Hierarchy { version: Version::V1, base, roles: vec![role] };
-        if one.make(&[&parent]).is_err() {
-            eprintln!("skipped: cgroup version 1 {}", role.controller(Version::V1));
-            return;
+        let name = GroupName { prefix: &prefix, tag: "t", leaf: "x-1" };
+        match one.make(&format!("{prefix}.tried")) {
+            Ok(dir) => remove_group(&dir),
+            Err(_) => {
+                eprintln!("skipped: cgroup version 1 {}", role.controller(Version::V1));
+                return;
+            }
         }
         hierarchies.list = vec![one];
-        let name = GroupName { parent: &parent, tag: "t", leaf: "x-1" };
         let groups = Groups::make(&hierarchies, name).unwrap();
         let mut first = bomb(&groups.list[0].dir);
         let deadline = Instant::now() + Duration::from_secs(20);
@@ -411,7 +426,7 @@ mod tests {
         while !groups.remove() {
             assert!(Instant::now() < deadline, "group not removed");
         }
-        assert!(!hierarchies.list[0].base.join(&parent).exists());
+        assert!(!hierarchies.list[0].base.join(name.to_string()).exists());
     }
 
     #[test]

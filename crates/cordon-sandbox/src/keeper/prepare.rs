@@ -157,7 +157,7 @@ fn make_places(
             Ok(dir) => dir,
         };
         let CgroupParent::Tag(tag) = cgroup else { return Ok((dir, Groups::default())) };
-        let name = GroupName { parent: &host.parent, tag, leaf: &leaf };
+        let name = GroupName { prefix: &host.group_prefix, tag, leaf: &leaf };
         match Groups::make(&host.hierarchies, name) {
             Ok(groups) => return Ok((dir, groups)),
             Err(_) => remove_dir(&dir),

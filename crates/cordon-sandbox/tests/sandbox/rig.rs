@@ -108,10 +108,12 @@ impl Rig {
     /// Its groups that are there now, in all hierarchies.
     fn groups(&self) -> Vec<PathBuf> {
         let CgroupParent::Tag(tag) = &self.cgroup else { return Vec::new() };
-        let below = format!("cordon-test-{}/{tag}", std::process::id());
-        let roots = fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten();
-        let roots = roots.map(|root| root.path().join(&below));
-        roots.chain([Path::new("/sys/fs/cgroup").join(&below)]).filter(|dir| dir.exists()).collect()
+        let beginning = format!("cordon-test-{}.{tag}.", std::process::id());
+        let below = |dir: &Path| fs::read_dir(dir).into_iter().flatten().flatten();
+        let mount = Path::new("/sys/fs/cgroup");
+        let roots = below(mount).map(|root| root.path()).chain([mount.to_owned()]);
+        let groups = roots.flat_map(|root| below(&root).map(|entry| entry.path()));
+        groups.filter(|group| group.to_string_lossy().contains(&beginning)).collect()
     }
 
     /// Private directories that are there now.

@@ -37,7 +37,10 @@ pub(super) fn limits_stand_in_version_2_groups_beside_the_supervisor() -> anyhow
     let own = group_of(main_pid()?)?;
     ensure!(own == format!("{service}/supervisor"), "the supervisor is in {own}");
     let group = group_of(pid("left")?)?;
-    ensure!(group.starts_with(&format!("{service}/cordon/")), "the connector is in {group}");
+    ensure!(group.starts_with(&format!("{service}/cordon.")), "the connector is in {group}");
+    // Of one level with the connector's, or neither would say who goes first.
+    let weight = in_group(&own, "cpu.weight", None)?;
+    ensure!(weight == "1000", "the supervisor weighs {weight}");
     for (file, value) in [
         ("memory.max", "100663296"),
         ("memory.swap.max", "0"),
