@@ -14,7 +14,7 @@ pub(crate) const SMALL_MESSAGES_PER_SECOND: f64 = 10_000.0;
 /// A sync of at most so many records, or of twice the last known good, is nothing unusual.
 pub(crate) const UNUSUAL_RECORDS_FROM: u64 = 100_000;
 /// Records a second beyond that which are read while another connector syncs.
-pub(crate) const UNUSUAL_RECORDS_PER_SECOND: f64 = 100_000.0;
+pub(crate) const UNUSUAL_RECORDS_PER_SECOND: f64 = 10_000.0;
 /// Batches between the stream and the thread that stages them: 16 of at most 4 MiB.
 pub(crate) const BATCHES_IN_FLIGHT: usize = 16;
 /// Evidence records that a slow follower of events may lag behind.
@@ -67,8 +67,9 @@ pub(crate) const MEMORY_HELD: Duration = Duration::from_secs(3_600);
 pub(crate) const STARTS_AT_A_TIME: usize = 4;
 /// A start that finds others at it waits a random part of this first.
 pub(crate) const START_SPREAD: Duration = Duration::from_millis(250);
-/// A sync without work for so long gives way to others: it runs on the processor that they leave.
-pub(crate) const GIVE_WAY_AFTER: Duration = Duration::from_secs(2);
+/// A sync without work for so long gives way to others: it runs on the processor that they leave. One
+/// that waits for its source notices nothing of it.
+pub(crate) const GIVE_WAY_AFTER: Duration = Duration::from_millis(500);
 /// How often a process is looked at for being stopped by a signal.
 pub(crate) const STOPPED_LOOK: Duration = Duration::from_millis(500);
 /// It is ended when it was found stopped so many times in a row: a debugger that attaches stops it

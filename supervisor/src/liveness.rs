@@ -26,9 +26,18 @@ use pulse::{Pulse, Seen};
 use readings::Reader;
 
 /// The longest time between two looks.
-const LOOK: Duration = Duration::from_secs(1);
+const LOOK: Duration = GIVE_WAY_AFTER;
 /// Looks within the shortest bound, so that it is met to a tenth.
 const LOOKS_IN_A_BOUND: u32 = 20;
+
+/// Whether a sync is taken at its word, as long as nothing speaks against it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Credit {
+    /// The try before it did not fail, or there was none.
+    Given,
+    /// It failed: what brings its host to its knees does so again at the next try.
+    Lost,
+}
 
 /// What a sync has done so far. Written by whoever reads its stream.
 #[derive(Debug, Default)]
@@ -62,7 +71,7 @@ impl Work {
 }
 
 /// Looks on until the sync is late, and had its time extended once where it was held back.
-pub(crate) async fn watch(bounds: Bounds, work: &Work, process: &Process) -> Late {
+pub(crate) async fn watch(bounds: Bounds, work: &Work, process: &Process, credit: Credit) -> Late {
     let look = bounds.shortest().div_f64(f64::from(LOOKS_IN_A_BOUND)).min(LOOK);
     let look = look.max(Duration::from_millis(1));
     let mut reader = Reader::new(process.report.cgroups.clone());
@@ -70,7 +79,7 @@ pub(crate) async fn watch(bounds: Bounds, work: &Work, process: &Process) -> Lat
     let mut pulse = Pulse::new(bounds, first.at);
     let (mut begun, mut moved, mut window) = (first, first, first);
     let mut passed_over = false;
-    let mut weights = Weights::new(first.at, process);
+    let mut weights = Weights::new(first.at, process, credit);
     loop {
         tokio::time::sleep(look).await;
         let now = reader.read(look);
@@ -106,18 +115,27 @@ pub(crate) async fn watch(bounds: Bounds, work: &Work, process: &Process) -> Lat
 }
 
 /// What a sync weighs beside others: one that computes and brings nothing gives way, whatever it says
-/// of its progress.
+/// of its progress, and so does one without credit from its first moment on.
 struct Weights {
+    credit: Credit,
     brought: u64,
     brought_at: Duration,
     weight: Weight,
 }
 
 impl Weights {
-    fn new(now: Duration, process: &Process) -> Self {
+    fn new(now: Duration, process: &Process, credit: Credit) -> Self {
+        let weight = Self::wanted(credit, false);
         // Whatever the sync before it was left with.
-        weigh(process, Weight::Usual);
-        Self { brought: 0, brought_at: now, weight: Weight::Usual }
+        weigh(process, weight);
+        Self { credit, brought: 0, brought_at: now, weight }
+    }
+
+    fn wanted(credit: Credit, idle: bool) -> Weight {
+        match credit {
+            Credit::Given if !idle => Weight::Usual,
+            _ => Weight::Least,
+        }
     }
 
     fn look(&mut self, now: Duration, brought: u64, process: &Process) {
@@ -125,7 +143,7 @@ impl Weights {
             (self.brought, self.brought_at) = (brought, now);
         }
         let idle = now.saturating_sub(self.brought_at) >= GIVE_WAY_AFTER;
-        let wanted = if idle { Weight::Least } else { Weight::Usual };
+        let wanted = Self::wanted(self.credit, idle);
         if wanted != self.weight {
             self.weight = wanted;
             weigh(process, wanted);

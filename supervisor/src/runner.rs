@@ -18,6 +18,7 @@ use crate::clock::Past;
 use crate::config::Connector;
 use crate::gate::{Decision, Gate};
 use crate::host::{Finished, Host};
+use crate::liveness::Credit;
 use crate::process::{Process, StartError};
 use crate::reason::{Class, Reason, death_in_words};
 use crate::session::{Progress, SessionError};
@@ -298,6 +299,7 @@ impl Runner {
             host: self.host.clone(),
             connector: self.connector.clone(),
             trigger,
+            credit: if self.unit.streak() == 0 { Credit::Given } else { Credit::Lost },
             cancel: self.cancel.clone(),
             permit: self.permit.take(),
             sync: self.attempt.take(),

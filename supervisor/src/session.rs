@@ -19,7 +19,7 @@ use tonic::Status;
 use crate::config::Times;
 use crate::faults::Hook;
 use crate::limits;
-use crate::liveness::{self, Late, Work as Counted};
+use crate::liveness::{self, Credit, Late, Work as Counted};
 use crate::process::Process;
 use crate::reason::death_in_words;
 use crate::secrets::Redactor;
@@ -116,6 +116,8 @@ pub(crate) struct Session {
     pub(crate) sync: SyncNumber,
     /// How long it may take.
     pub(crate) times: Times,
+    /// What the try before it gives it.
+    pub(crate) credit: Credit,
     /// Records that it may send.
     pub(crate) records_max: u64,
     /// Called off by an order.
@@ -160,11 +162,11 @@ impl Session {
         let last_records = last_good.as_ref().map_or(0, records_of);
         let (work, staged) = stage_on_thread(staging, last_good);
         let counted = Counted::default();
-        let pace = Pace::new(Duration::ZERO, last_records);
+        let pace = Pace::new(Duration::ZERO, last_records, self.credit);
         tokio::select! {
             read = self.read(process, work, staged, &counted, pace) => read,
             () = self.cancel.cancelled() => Err(SessionError::Cancelled),
-            late = liveness::watch(self.times.bounds(), &counted, process) => {
+            late = liveness::watch(self.times.bounds(), &counted, process, self.credit) => {
                 Err(SessionError::Late { late, extended: counted.extended() })
             }
         }

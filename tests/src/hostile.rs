@@ -212,6 +212,32 @@ fn a_connector_that_computes_and_gets_nowhere_runs_on_what_others_leave() {
     pair.stop();
 }
 
+#[test]
+fn after_a_try_that_failed_a_sync_runs_on_what_others_leave() {
+    // Brings its records one by one, all through the sync: it is not for its silence.
+    let slow = Scenario::with("page:1", "slow:100");
+    let crashing = Connector::faulty(&Scenario::with("page:1", "crash"));
+    let host = Host::setup().connector("source", crashing.set("idle_timeout", "1h")).start();
+    if lacks(&host, "cgroup_cpu") {
+        return;
+    }
+    assert_eq!(run_of(&host.sync("source"))["outcome"], "failed");
+    host.play("source", &slow);
+    for weight in [2.0 / 1_024.0, 1.0] {
+        host.cordon(&["sync", "source"]).done();
+        wait_until("records come", GENEROUS, || {
+            host.status("source")["progress"]["records"].as_u64() > Some(10)
+        });
+        let pid = host.status("source")["pid"].as_u64().unwrap();
+        let weighs = process::cpu_weight(u32::try_from(pid).unwrap()).unwrap();
+        // The least is 1 of 100, or 2 of 1,024.
+        assert!((weighs - weight).abs() < 0.02, "it weighs {weighs}, not {weight}");
+        wait_until("it commits", GENEROUS, || {
+            newest_run(&host, "source")["outcome"] == "committed"
+        });
+    }
+}
+
 fn host_is_syncing(host: &Host, connector: &str) -> bool {
     host.status(connector)["progress"]["phase"] == "holding"
 }

@@ -9,7 +9,7 @@ use crate::world::run_of;
 /// Records beyond which a first sync is unusual, and how many of those are read a second beside
 /// others: `UNUSUAL_RECORDS_FROM` and `UNUSUAL_RECORDS_PER_SECOND` of the supervisor.
 const USUAL: u64 = 100_000;
-const PER_SECOND: u64 = 100_000;
+const PER_SECOND: u64 = 10_000;
 
 fn flood(host: &Host) -> (u64, u64) {
     let run = run_of(&host.sync("flood").done());
@@ -18,7 +18,7 @@ fn flood(host: &Host) -> (u64, u64) {
 }
 
 fn with_flood(slow_ms: u64) -> Host {
-    let source = Connector::program("connector-generator").config(json!({ "grants": 150_000 }));
+    let source = Connector::program("connector-generator").config(json!({ "grants": 100_000 }));
     let few = Scenario { users: 50, groups: 1, grants_per_user: 1, ..Scenario::default() };
     let slow = few.and("page:1", &format!("slow:{slow_ms}"));
     Host::setup().connector("flood", source).faulty("slow", &slow).start()

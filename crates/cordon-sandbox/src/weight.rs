@@ -15,16 +15,14 @@ pub enum Weight {
     Least,
 }
 
-impl Weight {
-    /// The file of a control group and what is written there: version 2, then version 1. The usual
-    /// weights are the kernel's defaults.
-    fn settings(self) -> [(&'static str, &'static str); 2] {
-        match self {
-            Self::Usual => [("cpu.weight", "100"), ("cpu.shares", "1024")],
-            Self::Least => [("cpu.weight", "1"), ("cpu.shares", "2")],
-        }
-    }
-}
+/// Whether the group runs on idle processors alone: both versions, Linux 5.15.
+const IDLE: &str = "cpu.idle";
+
+/// The kernel's own weights, by version 2 and by version 1.
+const USUAL: [(&str, &str); 2] = [("cpu.weight", "100"), ("cpu.shares", "1024")];
+
+/// The least that a kernel without [`IDLE`] takes.
+const LEAST: [(&str, &str); 2] = [("cpu.weight", "1"), ("cpu.shares", "2")];
 
 /// Weighs the tasks of a process that was started in these control groups. Whether one of them weighs
 /// tasks at all; it is no error when none does.
@@ -35,11 +33,22 @@ impl Weight {
 pub fn weigh(groups: &[PathBuf], weight: Weight) -> io::Result<bool> {
     let mut weighed = false;
     for group in groups {
-        for (file, value) in weight.settings() {
-            weighed |= write_existing(&group.join(file), value)?;
-        }
+        // An idle group takes no weight, so it stops being one first.
+        weighed |= match weight {
+            Weight::Usual => write(group, &[(IDLE, "0")])? | write(group, &USUAL)?,
+            Weight::Least => write(group, &[(IDLE, "1")])? || write(group, &LEAST)?,
+        };
     }
     Ok(weighed)
+}
+
+/// Writes those files that are there; whether any is.
+fn write(group: &Path, settings: &[(&str, &str)]) -> io::Result<bool> {
+    let mut written = false;
+    for (file, value) in settings {
+        written |= write_existing(&group.join(file), value)?;
+    }
+    Ok(written)
 }
 
 fn write_existing(path: &Path, value: &str) -> io::Result<bool> {
@@ -64,5 +73,20 @@ mod tests {
         assert!(fs::read_to_string(&file).unwrap().starts_with('1'));
         assert_eq!(fs::read_dir(other.path()).unwrap().count(), 0);
         assert!(!weigh(&groups[..1], Weight::Usual).unwrap());
+    }
+
+    #[test]
+    fn where_groups_can_be_idle_the_least_is_that_and_the_usual_ends_it() {
+        let group = tempfile::tempdir().unwrap();
+        let read = |file: &str| fs::read_to_string(group.path().join(file)).unwrap();
+        for (file, value) in [("cpu.idle", "0"), ("cpu.weight", "100")] {
+            fs::write(group.path().join(file), value).unwrap();
+        }
+        let groups = [group.path().to_owned()];
+        assert!(weigh(&groups, Weight::Least).unwrap());
+        // A kernel refuses the weight of an idle group.
+        assert_eq!((read("cpu.idle"), read("cpu.weight")), ("1".into(), "100".into()));
+        assert!(weigh(&groups, Weight::Usual).unwrap());
+        assert_eq!((read("cpu.idle"), read("cpu.weight")), ("0".into(), "100".into()));
     }
 }

@@ -17,7 +17,7 @@ use crate::config::Connector;
 use crate::egress::Flows;
 use crate::gate::{Asking, Decision, Gate, GateError, Purpose};
 use crate::host::Host;
-use crate::liveness::Late;
+use crate::liveness::{Credit, Late};
 use crate::logs::Logs;
 use crate::process::{Process, Start, StartError};
 use crate::reason::{Class, Reason};
@@ -107,6 +107,7 @@ pub(super) struct Errand {
     pub(super) connector: Arc<Connector>,
     /// What the sync is for; none when only a process is wanted.
     pub(super) trigger: Option<Trigger>,
+    pub(super) credit: Credit,
     pub(super) cancel: CancellationToken,
     pub(super) permit: Option<OwnedSemaphorePermit>,
     pub(super) sync: Option<SyncNumber>,
@@ -235,6 +236,7 @@ impl Errand {
         let session = Session {
             sync,
             times: self.connector.times,
+            credit: self.credit,
             records_max: self.connector.records_max,
             cancel: self.cancel.clone(),
             progress: progress.clone(),

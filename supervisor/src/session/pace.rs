@@ -3,7 +3,9 @@
 //! Two purses, each filled at a steady rate. A message costs the supervisor about the same whether it
 //! carries four thousand records or none, so what carries little comes out of the first. Out of the
 //! second come records far beyond what the connector had last: a flood looks just like that, and the
-//! first sync of a large source can wait for its neighbours. An empty purse lets the connector wait,
+//! first sync of a large source can wait for its neighbours. After a try that failed both purses are
+//! empty from the beginning, or who fails again and again would be given a full one each time. An
+//! empty purse lets the connector wait,
 //! in its own kernel buffers; nothing is dropped, and who is alone on the host waits for nobody.
 //!
 //! Pure but for the count of syncs under way: it is told the time.
@@ -16,6 +18,7 @@ use crate::limits::{
     SMALL_MESSAGES_AT_ONCE, SMALL_MESSAGES_PER_SECOND, UNUSUAL_RECORDS_FROM,
     UNUSUAL_RECORDS_PER_SECOND,
 };
+use crate::liveness::Credit;
 
 /// Records from which on a batch is worth its message.
 const FULL: usize = 256;
@@ -31,10 +34,14 @@ pub(super) struct Pace {
 
 impl Pace {
     /// For a connector whose last known good has so many records.
-    pub(super) fn new(now: Duration, last_records: u64) -> Self {
+    pub(super) fn new(now: Duration, last_records: u64, credit: Credit) -> Self {
+        let (messages, records) = match credit {
+            Credit::Given => (SMALL_MESSAGES_AT_ONCE, UNUSUAL_RECORDS_FROM),
+            Credit::Lost => (0.0, 0),
+        };
         Self {
-            messages: Purse::new(now, SMALL_MESSAGES_AT_ONCE, SMALL_MESSAGES_PER_SECOND),
-            usual_left: last_records.saturating_mul(2).max(UNUSUAL_RECORDS_FROM),
+            messages: Purse::new(now, messages, SMALL_MESSAGES_PER_SECOND),
+            usual_left: last_records.saturating_mul(2).max(records),
             records: Purse::new(now, 0.0, UNUSUAL_RECORDS_PER_SECOND),
         }
     }
@@ -108,8 +115,12 @@ mod tests {
 
     /// Sends so many messages, each as soon as it may; gives how long that takes.
     fn check(last_records: u64, messages: u64, records: usize) -> Duration {
+        check_with(Credit::Given, last_records, messages, records)
+    }
+
+    fn check_with(credit: Credit, last_records: u64, messages: u64, records: usize) -> Duration {
         let mut now = Duration::ZERO;
-        let mut pace = Pace::new(now, last_records);
+        let mut pace = Pace::new(now, last_records, credit);
         for _ in 0..messages {
             now += pace.take(now, records);
         }
@@ -151,8 +162,19 @@ mod tests {
     }
 
     #[test]
+    fn after_a_failure_only_what_was_there_before_is_read_at_once() {
+        let (last, batch) = (UNUSUAL_RECORDS_FROM / 10, 1_000);
+        let usual = last * 2 / batch;
+        assert_eq!(check_with(Credit::Lost, last, usual, batch as usize), Duration::ZERO);
+        let beyond = (10.0 * UNUSUAL_RECORDS_PER_SECOND) as u64 / batch;
+        assert_seconds(check_with(Credit::Lost, last, usual + beyond, batch as usize), 10.0);
+        let small = (10.0 * SMALL_MESSAGES_PER_SECOND) as u64;
+        assert_seconds(check_with(Credit::Lost, last, small, 0), 10.0);
+    }
+
+    #[test]
     fn a_pause_fills_the_purse_and_not_further() {
-        let mut pace = Pace::new(Duration::ZERO, 0);
+        let mut pace = Pace::new(Duration::ZERO, 0, Credit::Given);
         let day = Duration::from_secs(86_400);
         for _ in 0..SMALL_MESSAGES_AT_ONCE as u64 {
             assert_eq!(pace.take(day, 0), Duration::ZERO);
@@ -162,7 +184,7 @@ mod tests {
 
     #[test]
     fn a_sync_that_was_alone_owes_nothing_for_that_time() {
-        let mut pace = Pace::new(Duration::ZERO, 0);
+        let mut pace = Pace::new(Duration::ZERO, 0, Credit::Given);
         for _ in 0..SMALL_MESSAGES_AT_ONCE as u64 * 10 {
             pace.take(Duration::ZERO, 0);
         }
