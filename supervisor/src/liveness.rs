@@ -16,6 +16,7 @@ use cordon_sandbox::Weight;
 use crate::limits::GIVE_WAY_AFTER;
 use crate::process::Process;
 use crate::schedule::in_words;
+use crate::unit::Credit;
 
 mod pulse;
 mod readings;
@@ -29,15 +30,6 @@ use readings::Reader;
 const LOOK: Duration = GIVE_WAY_AFTER;
 /// Looks within the shortest bound, so that it is met to a tenth.
 const LOOKS_IN_A_BOUND: u32 = 20;
-
-/// Whether a sync is taken at its word, as long as nothing speaks against it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Credit {
-    /// The try before it did not fail, or there was none.
-    Given,
-    /// It failed: what brings its host to its knees does so again at the next try.
-    Lost,
-}
 
 /// What a sync has done so far. Written by whoever reads its stream.
 #[derive(Debug, Default)]

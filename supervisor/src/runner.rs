@@ -18,7 +18,6 @@ use crate::clock::Past;
 use crate::config::Connector;
 use crate::gate::{Decision, Gate};
 use crate::host::{Finished, Host};
-use crate::liveness::Credit;
 use crate::process::{Process, StartError};
 use crate::reason::{Class, Reason, death_in_words};
 use crate::session::{Progress, SessionError};
@@ -299,7 +298,7 @@ impl Runner {
             host: self.host.clone(),
             connector: self.connector.clone(),
             trigger,
-            credit: if self.unit.streak() == 0 { Credit::Given } else { Credit::Lost },
+            credit: self.unit.credit,
             cancel: self.cancel.clone(),
             permit: self.permit.take(),
             sync: self.attempt.take(),

@@ -19,10 +19,11 @@ use tonic::Status;
 use crate::config::Times;
 use crate::faults::Hook;
 use crate::limits;
-use crate::liveness::{self, Credit, Late, Work as Counted};
+use crate::liveness::{self, Late, Work as Counted};
 use crate::process::Process;
 use crate::reason::death_in_words;
 use crate::secrets::Redactor;
+use crate::unit::Credit;
 
 mod pace;
 mod protocol;

@@ -13,7 +13,7 @@ mod record;
 pub(crate) use backoff::Backoff;
 use record::Record;
 
-use crate::reason::Reason;
+use crate::reason::{Class, Reason};
 
 /// What an operator wants of a connector. Survives restarts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -174,6 +174,16 @@ pub(crate) struct Rules {
     pub(crate) give_up_after: usize,
 }
 
+/// Whether a sync is taken at its word, as long as nothing speaks against it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Credit {
+    /// The last that ended by its own doing ended well, or there was none.
+    Given,
+    /// It crashed, broke its contract or met a limit: what brings a host to its knees does so again
+    /// at the next try. Only a good sync gives it back, and no operator's word.
+    Lost,
+}
+
 /// All that decides about one connector.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Unit {
@@ -187,6 +197,8 @@ pub(crate) struct Unit {
     pub(crate) hold: Option<Hold>,
     /// Why it failed last, until it does what it should.
     pub(crate) failed: Option<Reason>,
+    /// What the next sync is given beside others.
+    pub(crate) credit: Credit,
     /// The number of the newest start.
     pub(crate) start: StartNumber,
     /// A process is wanted although no sync is due.
@@ -205,6 +217,7 @@ impl Unit {
             due: None,
             hold: None,
             failed: None,
+            credit: Credit::Given,
             start: StartNumber::default(),
             fresh: false,
             record: Record::default(),
@@ -243,6 +256,7 @@ pub(crate) fn step(
         Event::SyncDone { .. } if matches!(unit.phase, Phase::Syncing(_)) => {
             unit.phase = Phase::Up;
             unit.failed = None;
+            unit.credit = Credit::Given;
             unit.record.clear();
         }
         Event::Failed { failure, alive, roll, .. } => {
@@ -353,6 +367,9 @@ fn try_again(unit: &mut Unit) {
 
 fn punish(unit: &mut Unit, failure: Failure, at: Duration, roll: f64, rules: &Rules) {
     unit.hold = Some(unit.record.fail(failure, at, roll, rules));
+    if matches!(failure.reason.class(), Class::Crash | Class::Memory) {
+        unit.credit = Credit::Lost;
+    }
     unit.failed = Some(failure.reason);
 }
 

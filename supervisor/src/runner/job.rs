@@ -17,13 +17,13 @@ use crate::config::Connector;
 use crate::egress::Flows;
 use crate::gate::{Asking, Decision, Gate, GateError, Purpose};
 use crate::host::Host;
-use crate::liveness::{Credit, Late};
+use crate::liveness::Late;
 use crate::logs::Logs;
 use crate::process::{Process, Start, StartError};
 use crate::reason::{Class, Reason};
 use crate::secrets::Held;
 use crate::session::{Progress, Session, SessionError};
-use crate::unit::{Failure, Trigger};
+use crate::unit::{Credit, Failure, Trigger};
 
 /// What a task is busy with.
 pub(super) type Job = Pin<Box<dyn Future<Output = Done> + Send>>;

@@ -18,7 +18,7 @@ use crate::limits::{
     SMALL_MESSAGES_AT_ONCE, SMALL_MESSAGES_PER_SECOND, UNUSUAL_RECORDS_FROM,
     UNUSUAL_RECORDS_PER_SECOND,
 };
-use crate::liveness::Credit;
+use crate::unit::Credit;
 
 /// Records from which on a batch is worth its message.
 const FULL: usize = 256;

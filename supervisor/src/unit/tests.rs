@@ -338,6 +338,18 @@ fn a_quarantined_sync_is_no_failure_and_restarts_nothing() {
 }
 
 #[test]
+fn credit_is_lost_by_a_crash_and_given_back_by_a_good_sync_alone() {
+    let play = Play::new().then(Due).then(Ready);
+    assert_eq!(play.unit.credit, Credit::Given);
+    let play = play.then(Dies(Reason::Signal));
+    assert_eq!(play.unit.credit, Credit::Lost);
+    // Whatever else an operator's word forgives.
+    let play = play.then(Asked).then(Ready);
+    assert_eq!((play.unit.streak(), play.unit.credit), (0, Credit::Lost));
+    assert_eq!(play.then(Done).unit.credit, Credit::Given);
+}
+
+#[test]
 fn a_restart_does_not_count_as_a_failure() {
     let mut play = Play::new().then(Due).then(Ready);
     for _ in 0..20 {
