@@ -65,11 +65,15 @@ impl Budget {
 
 impl fmt::Display for Budget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.count, self.percent) {
+        let share = self.percent.map(|percent| match self.floor {
+            None => percent.to_string(),
+            Some(floor) => format!("{percent} and more than {}", thousands(floor)),
+        });
+        match (self.count, share) {
             (None, None) => f.write_str("any number"),
             (Some(count), None) => f.write_str(&thousands(count)),
-            (None, Some(percent)) => percent.fmt(f),
-            (Some(count), Some(percent)) => write!(f, "{}, or {percent}", thousands(count)),
+            (None, Some(share)) => f.write_str(&share),
+            (Some(count), Some(share)) => write!(f, "{}, or {share}", thousands(count)),
         }
     }
 }

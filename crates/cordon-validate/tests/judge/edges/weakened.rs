@@ -154,7 +154,11 @@ fn each_budget_is_weaker_in_one_direction() {
         ("percent = 5", "percent = 6", "budget of 7d: 5 % -> 6 %"),
         ("percent = 5, count = 9", "percent = 5", "budget of 7d: 9, or 5 % -> 5 %"),
         ("percent = 5, count = 9", "count = 9", "budget of 7d: 9, or 5 % -> 9"),
-        ("percent = 5, floor = 3", "percent = 5, floor = 4", "budget of 7d: 5 % -> 5 %"),
+        (
+            "percent = 5, floor = 3",
+            "percent = 5, floor = 4",
+            "budget of 7d: 5 % and more than 3 -> 5 % and more than 4",
+        ),
         ("of = \"user\", count = 5", "of = \"user\", count = 6", "budget of user in 7d: 5 -> 6"),
     ] {
         one_way(&budget(strict), &budget(loose), expected);
@@ -163,8 +167,8 @@ fn each_budget_is_weaker_in_one_direction() {
     neither_way(&budget("percent = 5, floor = 3"), &budget("percent = 5, floor = 3"));
     // What the floor of a label's limit is, each label knows alone.
     let [own, borrowed] = ["percent = 5, floor = 3", "percent = 5"].map(|it| policy(&budget(it)));
-    assert_eq!(told(&own, &borrowed), "budget of 7d: 5 % -> 5 %");
-    assert_eq!(told(&borrowed, &own), "budget of 7d: 5 % -> 5 %");
+    assert_eq!(told(&own, &borrowed), "budget of 7d: 5 % and more than 3 -> 5 %");
+    assert_eq!(told(&borrowed, &own), "budget of 7d: 5 % -> 5 % and more than 3");
     // Another label's is another budget.
     let [user, group] =
         ["of = \"user\"", "of = \"group\""].map(|of| policy(&budget(&format!("{of}, count = 5"))));
