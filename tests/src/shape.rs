@@ -97,22 +97,22 @@ fn a_lost_end_of_a_listing_below_every_fixed_limit_is_held() {
     let all = workers(300);
     let export = Export::accepted(alone(), &all);
     delivered(&export.host);
-    let run = export.sync(&cut(&all, 12));
+    let run = export.sync(&cut(&all, 10));
     assert_eq!(run["outcome"], "quarantined", "{run}");
     let held = held_by(&run);
     assert!(held.contains(&"CRD-D502".to_owned()), "{held:?}");
     assert!(held.iter().all(|code| code.starts_with("CRD-D5")), "a fixed limit noticed: {held:?}");
     let findings = run["findings"].as_array().unwrap();
     let told = findings.iter().find(|finding| finding["code"] == "CRD-D502").unwrap();
-    assert_eq!((&told["subject"], &told["measured"]), (&json!("user"), &json!(12)));
+    assert_eq!((&told["subject"], &told["measured"]), (&json!("user"), &json!(10)));
     let message = told["message"].as_str().unwrap();
-    assert!(message.contains("12 of 300") && message.contains("no total of the source"), "{told}");
+    assert!(message.contains("10 of 300") && message.contains("no total of the source"), "{told}");
     assert!(told["examples"][0].as_str().unwrap().starts_with("user:w0"), "{told}");
     assert_eq!(last_good(&export.host, "hr"), 1);
     assert!(believed_from(&export.host, "hr").contains_key("user:w0299"));
 
     let text = export.host.cordon_as("table", &["diff", "hr"]).done().stdout;
-    assert!(text.contains("CRD-D502") && text.contains("12 of 300"), "{text}");
+    assert!(text.contains("CRD-D502") && text.contains("10 of 300"), "{text}");
     let page = export.host.cordon_as("table", &["explain", "CRD-D502"]).done().stdout;
     assert!(page.contains("CRD-D502"), "{page}");
 }
@@ -121,17 +121,29 @@ fn a_lost_end_of_a_listing_below_every_fixed_limit_is_held() {
 fn without_the_detector_the_same_loss_passes() {
     let all = workers(300);
     let export = Export::accepted(blind(), &all);
-    assert_eq!(export.sync(&cut(&all, 12))["outcome"], "committed");
+    assert_eq!(export.sync(&cut(&all, 10))["outcome"], "committed");
 }
 
 #[test]
-fn as_many_leavers_from_all_over_the_listing_pass() {
+fn as_many_leavers_from_all_over_the_listing_pass_beside_who_joins() {
     let all = workers(300);
     let export = Export::accepted(alone(), &all);
-    let left = scattered(&all, 12);
-    assert_eq!(left.len(), 288);
-    let run = export.sync(&left);
+    let mut staff = scattered(&all, 10);
+    assert_eq!(staff.len(), 290);
+    staff.extend(workers(306).split_off(300));
+    let run = export.sync(&staff);
     assert_eq!(run["outcome"], "committed", "{run}");
+}
+
+/// Who works in a source does more than take away; a broken read only takes.
+#[test]
+fn the_same_leavers_in_a_sync_that_brings_nothing_are_held() {
+    let all = workers(300);
+    let export = Export::accepted(alone(), &all);
+    let run = export.sync(&scattered(&all, 10));
+    assert_eq!(run["outcome"], "quarantined", "{run}");
+    let held = held_by(&run);
+    assert!(held.iter().all(|code| code == "CRD-D501"), "a fixed limit noticed: {held:?}");
 }
 
 #[test]
