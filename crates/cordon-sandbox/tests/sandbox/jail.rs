@@ -214,6 +214,24 @@ fn the_tree_joins_its_groups_and_their_limits_are_read_back() {
     });
 }
 
+/// Groups are weighed against their sisters: one above all connectors would weigh as the supervisor.
+#[test]
+fn no_group_of_all_connectors_stands_above_that_of_one() {
+    if !has("cgroup_cpu") {
+        return;
+    }
+    run(async {
+        let rig = Rig::new();
+        let jailed = rig.start(rig.spec("/bin/sleep", &["300"])).await;
+        let ours = format!("cordon-test-{}", std::process::id());
+        for group in &jailed.report().cgroups {
+            let (above, name) = (group.parent().unwrap(), group.file_name().unwrap());
+            assert!(name.to_string_lossy().starts_with(&ours), "{}", group.display());
+            assert!(!above.to_string_lossy().contains(&ours), "{}", group.display());
+        }
+    });
+}
+
 #[test]
 fn a_connector_that_spins_is_held_to_its_share_of_a_core() {
     if !has("cgroup_cpu") {
