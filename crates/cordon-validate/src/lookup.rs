@@ -12,6 +12,7 @@
 use cordon_model::{Finding, Outcome, RecordType, Severity};
 use serde::{Deserialize, Serialize};
 
+use crate::words::count;
 use crate::{Examples, LookUpWhen, Percent, Policy, Verdict, codes};
 
 mod choice;
@@ -87,7 +88,7 @@ impl Answers {
         }
         let unknown = self.asked.saturating_sub(self.absent);
         if unknown > 0 {
-            return unclear(format!("{unknown} of {} have no answer", self.asked));
+            return unclear(format!("{} of {} have no answer", count(unknown), count(self.asked)));
         }
         if self.known == 0 {
             return unclear("no record of that type is left to test its answers with".to_owned());
@@ -95,12 +96,15 @@ impl Answers {
         if self.known_present < self.known {
             return unclear(format!(
                 "it does not know {} of {} that it has just reported",
-                self.known - self.known_present,
-                self.known
+                count(self.known - self.known_present),
+                count(self.known)
             ));
         }
         if self.asked < sample_size(self.missing, confidence) {
-            return unclear(format!("{} are too few for {confidence} confidence", self.asked));
+            return unclear(format!(
+                "{} are too few for {confidence} confidence",
+                count(self.asked)
+            ));
         }
         Conclusion::Gone
     }

@@ -116,6 +116,7 @@ fn answers_that_show_nothing_say_why() {
         message.rsplit(": ").next().unwrap().to_owned()
     };
     assert_eq!(why(Answers { absent: 399, ..absent(400) }), "1 of 400 have no answer");
+    assert_eq!(why(Answers { absent: 0, ..absent(1_201) }), "1,201 of 1,201 have no answer");
     assert_eq!(
         why(Answers { known_present: 4, ..absent(400) }),
         "it does not know 1 of 5 that it has just reported"
