@@ -10,7 +10,9 @@ pub(crate) const COMMANDS: usize = 64;
 /// Messages that carry little, which one sync may send at once: the scopes of a large source.
 pub(crate) const SMALL_MESSAGES_AT_ONCE: f64 = 20_000.0;
 /// How many more a second are read of it while another connector syncs.
-pub(crate) const SMALL_MESSAGES_PER_SECOND: f64 = 10_000.0;
+pub(crate) const SMALL_MESSAGES_PER_SECOND: f64 = 5_000.0;
+/// A sync counts as one beside others for so long after its end: the next may follow at once.
+pub(crate) const CROWD_LINGERS: Duration = Duration::from_secs(1);
 /// A sync of at most so many records, or of twice the last known good, is nothing unusual.
 pub(crate) const UNUSUAL_RECORDS_FROM: u64 = 100_000;
 /// Records a second beyond that which are read while another connector syncs.
@@ -70,6 +72,12 @@ pub(crate) const START_SPREAD: Duration = Duration::from_millis(250);
 /// A sync without work for so long gives way to others: it runs on the processor that they leave. One
 /// that waits for its source notices nothing of it.
 pub(crate) const GIVE_WAY_AFTER: Duration = Duration::from_millis(500);
+/// How long the sync after a failure has little processor time.
+pub(crate) const LITTLE_FOR: Duration = Duration::from_secs(5);
+/// Tasks beyond its limit that a connector may ask for while it brings nothing: more is a bomb, or
+/// work that its limit does not let it do. Each try costs whoever is beside it, for the kernel makes half a task
+/// before it refuses.
+pub(crate) const TASKS_DENIED_MAX: u64 = 500;
 /// How often a process is looked at for being stopped by a signal.
 pub(crate) const STOPPED_LOOK: Duration = Duration::from_millis(500);
 /// It is ended when it was found stopped so many times in a row: a debugger that attaches stops it

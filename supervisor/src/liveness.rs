@@ -4,27 +4,33 @@
 //! its counters. So records, finished scopes and reported progress are counted as they come, and
 //! [`pulse`] holds them against the clock. What is late is not ended at once: [`starved`] looks first
 //! whether this host, or a limit that we set, held it back, and then it gets the same time once more.
+//! What is ended at once is a [`bomb`].
 //!
-//! Here is the shell around the two: it ticks, reads files of the kernel, and asks.
+//! Here is the shell around them: it ticks, reads files of the kernel, and asks.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use cordon_sandbox::Weight;
+use cordon_sandbox::{Step, Weight};
 
 use crate::limits::GIVE_WAY_AFTER;
 use crate::process::Process;
 use crate::schedule::in_words;
 use crate::unit::Credit;
 
+mod bomb;
 mod pulse;
 mod readings;
+mod standing;
 mod starved;
 
+pub(crate) use bomb::Bomb;
+use bomb::Fuse;
 pub(crate) use pulse::{Bounds, Late, Rate};
 use pulse::{Pulse, Seen};
 use readings::Reader;
+use standing::Standing;
 
 /// The longest time between two looks.
 const LOOK: Duration = GIVE_WAY_AFTER;
@@ -62,16 +68,29 @@ impl Work {
     }
 }
 
-/// Looks on until the sync is late, and had its time extended once where it was held back.
-pub(crate) async fn watch(bounds: Bounds, work: &Work, process: &Process, credit: Credit) -> Late {
+/// Why a sync is ended by who looks on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Blame {
+    /// It does not get on.
+    Late(Late),
+    /// It asks for tasks without end.
+    Bomb(Bomb),
+}
+
+/// Looks on until the sync is to blame: it is late, and had its time extended once where it was held
+/// back, or it is a bomb.
+pub(crate) async fn watch(bounds: Bounds, work: &Work, process: &Process, credit: Credit) -> Blame {
     let look = bounds.shortest().div_f64(f64::from(LOOKS_IN_A_BOUND)).min(LOOK);
     let look = look.max(Duration::from_millis(1));
     let mut reader = Reader::new(process.report.cgroups.clone());
+    let tasks = process.report.item(Step::LimitTasks).and_then(|item| item.in_force);
     let first = reader.read(Duration::ZERO);
     let mut pulse = Pulse::new(bounds, first.at);
     let (mut begun, mut moved, mut window) = (first, first, first);
+    let mut fuse = Fuse::new(tasks, &first);
     let mut passed_over = false;
-    let mut weights = Weights::new(first.at, process, credit);
+    let standing = Standing::new(credit, first.at);
+    let mut weights = Weights::new(process, standing, first.at);
     loop {
         tokio::time::sleep(look).await;
         let now = reader.read(look);
@@ -80,12 +99,16 @@ pub(crate) async fn watch(bounds: Bounds, work: &Work, process: &Process, credit
         if passed_over {
             continue;
         }
+        let brought = work.brought.load(Ordering::Relaxed);
+        if let Some(bomb) = fuse.look(&now, brought) {
+            return Blame::Bomb(bomb);
+        }
         let before = pulse;
         let late = pulse.look(now.at, work.seen());
         if pulse.moved_at() != before.moved_at() {
             moved = now;
         }
-        weights.look(now.at, work.brought.load(Ordering::Relaxed), process);
+        weights.look(now.at, brought);
         if pulse.window_from() != before.window_from() {
             window = now;
         }
@@ -95,9 +118,9 @@ pub(crate) async fn watch(bounds: Bounds, work: &Work, process: &Process, credit
             Late::TooSlow { .. } => window,
             Late::Deadline(_) => begun,
         };
-        let Some(why) = starved::judge(&since, &now) else { return late };
+        let Some(why) = starved::judge(&since, &now) else { return Blame::Late(late) };
         if !pulse.extend(&late, now.at) {
-            return late;
+            return Blame::Late(late);
         }
         (begun, moved, window) = (now, now, now);
         let told = format!("given {} more, for {why}", in_words(late.span()));
@@ -106,45 +129,42 @@ pub(crate) async fn watch(bounds: Bounds, work: &Work, process: &Process, credit
     }
 }
 
-/// What a sync weighs beside others: one that computes and brings nothing gives way, whatever it says
-/// of its progress, and so does one without credit from its first moment on.
-struct Weights {
-    credit: Credit,
-    brought: u64,
-    brought_at: Duration,
+/// What a sync weighs now, and is told to the kernel when it changes.
+struct Weights<'a> {
+    process: &'a Process,
+    standing: Standing,
     weight: Weight,
 }
 
-impl Weights {
-    fn new(now: Duration, process: &Process, credit: Credit) -> Self {
-        let weight = Self::wanted(credit, false);
+impl<'a> Weights<'a> {
+    fn new(process: &'a Process, mut standing: Standing, now: Duration) -> Self {
+        let weight = standing.look(now, 0);
         // Whatever the sync before it was left with.
         weigh(process, weight);
-        Self { credit, brought: 0, brought_at: now, weight }
+        Self { process, standing, weight }
     }
 
-    fn wanted(credit: Credit, idle: bool) -> Weight {
-        match credit {
-            Credit::Given if !idle => Weight::Usual,
-            _ => Weight::Least,
+    fn look(&mut self, now: Duration, brought: u64) {
+        let weight = self.standing.look(now, brought);
+        if weight != self.weight {
+            self.weight = weight;
+            weigh(self.process, weight);
         }
     }
+}
 
-    fn look(&mut self, now: Duration, brought: u64, process: &Process) {
-        if brought > self.brought {
-            (self.brought, self.brought_at) = (brought, now);
-        }
-        let idle = now.saturating_sub(self.brought_at) >= GIVE_WAY_AFTER;
-        let wanted = Self::wanted(self.credit, idle);
-        if wanted != self.weight {
-            self.weight = wanted;
-            weigh(process, wanted);
+/// Where it is ended, what is left of it has the time to die.
+impl Drop for Weights<'_> {
+    fn drop(&mut self) {
+        if self.weight == Weight::Little {
+            weigh(self.process, Weight::Least);
         }
     }
 }
 
 fn weigh(process: &Process, weight: Weight) {
-    if let Err(error) = cordon_sandbox::weigh(&process.report.cgroups, weight) {
+    let limit = process.report.item(Step::LimitCpu).and_then(|item| item.in_force);
+    if let Err(error) = cordon_sandbox::weigh(&process.report.cgroups, weight, limit) {
         tracing::debug!(pid = process.pid, %error, "a connector cannot be weighed");
     }
 }

@@ -158,6 +158,7 @@ impl From<&DeathCause> for Reason {
                 KillReason::Stopped => Self::Stopped,
                 KillReason::StartTimeout => Self::StartTimeout,
                 KillReason::Protocol => Self::Protocol,
+                KillReason::Limit => Self::Limit,
                 KillReason::Shutdown => Self::Shutdown,
             },
         }
@@ -197,6 +198,7 @@ impl From<&SessionError> for Reason {
             SessionError::Source(error) => Self::of_kind(error.kind()),
             SessionError::Died(death) => (&death.cause).into(),
             SessionError::Late { late, .. } => late.reason(),
+            SessionError::Bomb(_) => Self::Limit,
             SessionError::Unresponsive(_) => Self::Stalled,
             SessionError::Cancelled => Self::Requested,
             SessionError::Stage(_) | SessionError::StagingLost => Self::Host,

@@ -19,7 +19,7 @@ use tonic::Status;
 use crate::config::Times;
 use crate::faults::Hook;
 use crate::limits;
-use crate::liveness::{self, Late, Work as Counted};
+use crate::liveness::{self, Blame, Bomb, Late, Work as Counted};
 use crate::process::Process;
 use crate::reason::death_in_words;
 use crate::secrets::Redactor;
@@ -53,6 +53,9 @@ pub(crate) enum SessionError {
         /// That it got more time, and why.
         extended: Option<String>,
     },
+    /// It asked for tasks without end.
+    #[error("{0}")]
+    Bomb(Bomb),
     /// Its end of the channel gave no sign of life.
     #[error("it gave no sign of life on its channel for {}", crate::schedule::in_words(*.0))]
     Unresponsive(Duration),
@@ -167,8 +170,11 @@ impl Session {
         tokio::select! {
             read = self.read(process, work, staged, &counted, pace) => read,
             () = self.cancel.cancelled() => Err(SessionError::Cancelled),
-            late = liveness::watch(self.times.bounds(), &counted, process, self.credit) => {
-                Err(SessionError::Late { late, extended: counted.extended() })
+            blame = liveness::watch(self.times.bounds(), &counted, process, self.credit) => {
+                Err(match blame {
+                    Blame::Late(late) => SessionError::Late { late, extended: counted.extended() },
+                    Blame::Bomb(bomb) => SessionError::Bomb(bomb),
+                })
             }
         }
     }
@@ -206,7 +212,7 @@ impl Session {
             let step = protocol.take(message)?;
             counted.note(protocol.work(), protocol.brought());
             let wait = pace.take(begun.elapsed(), step.records());
-            if !wait.is_zero() && !seat.is_alone() {
+            if !wait.is_zero() && !seat.is_alone(Instant::now()) {
                 tokio::time::sleep(wait).await;
                 gave_way += wait;
             }

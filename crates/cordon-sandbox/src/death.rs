@@ -23,6 +23,8 @@ pub enum KillReason {
     StartTimeout,
     /// It broke the protocol.
     Protocol,
+    /// It went on asking for more than its limits give.
+    Limit,
     /// The supervisor itself stops.
     Shutdown,
 }
@@ -37,6 +39,7 @@ impl fmt::Display for KillReason {
             Self::Stopped => "killed: it was stopped by a signal",
             Self::StartTimeout => "killed: not ready in time",
             Self::Protocol => "killed: broke the protocol",
+            Self::Limit => "killed: asked for more than its limits",
             Self::Shutdown => "stopped with the supervisor",
         })
     }

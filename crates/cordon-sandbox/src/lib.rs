@@ -38,4 +38,4 @@ pub use lineage::{become_subreaper, is_connector};
 pub use report::{ItemState, JailItem, JailReport, Level, Step};
 pub use spec::{CgroupParent, LaunchSpec, Limits, Network, RunAs, SpecError, View};
 pub use sweep::{Swept, sweep_leftovers};
-pub use weight::{Weight, weigh};
+pub use weight::{LITTLE_PERCENT, Weight, weigh};

@@ -52,17 +52,34 @@ pub fn cpu_ticks(pid: u32) -> u64 {
 /// What the tasks of a process's control group weigh on a processor, as a part of the usual weight;
 /// none where its group weighs nothing.
 pub fn cpu_weight(pid: u32) -> Option<f64> {
+    let group = cpu_group(pid)?;
+    let read = |file: &str, usual: f64| {
+        let weight: f64 = std::fs::read_to_string(group.join(file)).ok()?.trim().parse().ok()?;
+        Some(weight / usual)
+    };
+    read("cpu.shares", 1_024.0).or_else(|| read("cpu.weight", 100.0))
+}
+
+/// Which share of one core the tasks of a process's control group may use; none where nothing limits
+/// them.
+pub fn cpu_quota(pid: u32) -> Option<f64> {
+    const PERIOD_US: f64 = 100_000.0;
+    let group = cpu_group(pid)?;
+    let quota = std::fs::read_to_string(group.join("cpu.cfs_quota_us"));
+    let quota = quota.or_else(|_| std::fs::read_to_string(group.join("cpu.max"))).ok()?;
+    let quota: f64 = quota.split_whitespace().next()?.parse().ok()?;
+    (quota > 0.0).then_some(quota / PERIOD_US)
+}
+
+/// The folder of a process's control group that has the processor.
+fn cpu_group(pid: u32) -> Option<PathBuf> {
     let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
     groups.lines().find_map(|line| {
         let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
-        let path = path.trim_start_matches('/');
-        let (file, usual) = if controllers.split(',').any(|name| name == "cpu") {
-            (Path::new("/sys/fs/cgroup/cpu").join(path).join("cpu.shares"), 1_024.0)
-        } else {
-            (Path::new("/sys/fs/cgroup").join(path).join("cpu.weight"), 100.0)
-        };
-        let weight: f64 = std::fs::read_to_string(file).ok()?.trim().parse().ok()?;
-        Some(weight / usual)
+        let is_v1 = controllers.split(',').any(|name| name == "cpu");
+        let root = Path::new(if is_v1 { "/sys/fs/cgroup/cpu" } else { "/sys/fs/cgroup" });
+        let folder = root.join(path.trim_start_matches('/'));
+        folder.join(if is_v1 { "cpu.shares" } else { "cpu.weight" }).exists().then_some(folder)
     })
 }
 

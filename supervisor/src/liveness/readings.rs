@@ -40,6 +40,7 @@ impl Reader {
             held_up: self.held_up,
             throttled: self.of_group("cpu.stat", throttled),
             short_of_memory: self.of_group("memory.pressure", full),
+            tasks_denied: self.of_group("pids.events", denied),
             host_cpu: of_file("/proc/pressure/cpu", some),
             host_memory: of_file("/proc/pressure/memory", full),
             host_io: of_file("/proc/pressure/io", full),
@@ -47,7 +48,7 @@ impl Reader {
         }
     }
 
-    fn of_group(&self, file: &str, parse: fn(&str) -> Option<Duration>) -> Option<Duration> {
+    fn of_group<T>(&self, file: &str, parse: fn(&str) -> Option<T>) -> Option<T> {
         self.groups.iter().find_map(|group| parse(&fs::read_to_string(group.join(file)).ok()?))
     }
 }
@@ -64,6 +65,10 @@ fn throttled(text: &str) -> Option<Duration> {
     number("throttled_usec ")
         .map(Duration::from_micros)
         .or_else(|| number("throttled_time ").map(Duration::from_nanos))
+}
+
+fn denied(text: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix("max ")?.trim().parse().ok())
 }
 
 fn some(text: &str) -> Option<Duration> {
@@ -95,6 +100,13 @@ mod tests {
         let first = "nr_periods 22\nnr_throttled 21\nthrottled_time 1500000000\n";
         assert_eq!(throttled(first), Some(Duration::from_millis(1_500)));
         assert_eq!(throttled("usage_usec 9\n"), None);
+    }
+
+    #[test]
+    fn refused_tasks_are_read_of_both_versions() {
+        assert_eq!(denied("max 26\n"), Some(26));
+        assert_eq!(denied("max\n"), None);
+        assert_eq!(denied(""), None);
     }
 
     #[test]

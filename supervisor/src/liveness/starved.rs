@@ -25,6 +25,8 @@ pub(super) struct Readings {
     pub(super) throttled: Option<Duration>,
     /// How long all of the connector's group waited for memory.
     pub(super) short_of_memory: Option<Duration>,
+    /// How many tasks beyond its limit the connector's group asked for.
+    pub(super) tasks_denied: Option<u64>,
     /// How long something on this host waited for a processor.
     pub(super) host_cpu: Option<Duration>,
     /// How long all of this host waited for memory.

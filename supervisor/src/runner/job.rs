@@ -272,6 +272,7 @@ fn why_kill(error: &SessionError) -> Option<KillReason> {
             Late::TooSlow { .. } => KillReason::TooSlow,
             Late::Deadline(_) => KillReason::Timeout,
         }),
+        SessionError::Bomb(_) => Some(KillReason::Limit),
         SessionError::Unresponsive(_) => Some(KillReason::Stalled),
         SessionError::Cancelled => Some(KillReason::Requested),
         SessionError::Source(_)

@@ -5,17 +5,16 @@
 //! second come records far beyond what the connector had last: a flood looks just like that, and the
 //! first sync of a large source can wait for its neighbours. After a try that failed both purses are
 //! empty from the beginning, or who fails again and again would be given a full one each time. An
-//! empty purse lets the connector wait,
-//! in its own kernel buffers; nothing is dropped, and who is alone on the host waits for nobody.
+//! empty purse lets the connector wait, in its own kernel buffers; nothing is dropped, and who is
+//! alone on the host waits for nobody.
 //!
 //! Pure but for the count of syncs under way: it is told the time.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::limits::{
-    SMALL_MESSAGES_AT_ONCE, SMALL_MESSAGES_PER_SECOND, UNUSUAL_RECORDS_FROM,
+    CROWD_LINGERS, SMALL_MESSAGES_AT_ONCE, SMALL_MESSAGES_PER_SECOND, UNUSUAL_RECORDS_FROM,
     UNUSUAL_RECORDS_PER_SECOND,
 };
 use crate::unit::Credit;
@@ -83,7 +82,14 @@ impl Purse {
 
 /// The syncs that are read on this host.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Crowd(Arc<AtomicUsize>);
+pub(crate) struct Crowd(Arc<Mutex<Seats>>);
+
+#[derive(Debug, Default)]
+struct Seats {
+    taken: usize,
+    /// When one was left last.
+    left: Option<Instant>,
+}
 
 /// One of them; it leaves when dropped.
 #[derive(Debug)]
@@ -91,21 +97,29 @@ pub(super) struct Seat(Crowd);
 
 impl Crowd {
     pub(super) fn enter(&self) -> Seat {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.seats().taken += 1;
         Seat(self.clone())
+    }
+
+    fn seats(&self) -> MutexGuard<'_, Seats> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Seat {
-    /// Whether no other sync is read.
-    pub(super) fn is_alone(&self) -> bool {
-        self.0.0.load(Ordering::Relaxed) <= 1
+    /// Whether no other sync is read, or was a moment ago: who syncs over and over has pauses.
+    pub(super) fn is_alone(&self, now: Instant) -> bool {
+        let seats = self.0.seats();
+        let lingers = |left| now.saturating_duration_since(left) < CROWD_LINGERS;
+        seats.taken <= 1 && !seats.left.is_some_and(lingers)
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::Relaxed);
+        let mut seats = self.0.seats();
+        seats.taken -= 1;
+        seats.left = Some(Instant::now());
     }
 }
 
@@ -192,13 +206,15 @@ mod tests {
     }
 
     #[test]
-    fn a_sync_is_alone_until_another_is_read_and_again_after_it() {
+    fn a_sync_is_alone_until_another_is_read_and_again_a_moment_after_it() {
         let crowd = Crowd::default();
         let one = crowd.enter();
-        assert!(one.is_alone());
+        let now = Instant::now();
+        assert!(one.is_alone(now));
         let other = crowd.enter();
-        assert!(!one.is_alone() && !other.is_alone());
+        assert!(!one.is_alone(now) && !other.is_alone(now));
         drop(other);
-        assert!(one.is_alone());
+        assert!(!one.is_alone(Instant::now()), "the next may begin at once");
+        assert!(one.is_alone(Instant::now() + CROWD_LINGERS));
     }
 }
