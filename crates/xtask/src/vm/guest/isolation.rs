@@ -90,6 +90,10 @@ pub(super) fn a_memory_hog_dies_of_memory_and_the_service_stays() -> anyhow::Res
     ensure!(run["outcome"] == "failed", "the run is {run}");
     let error = run["error"].as_str().unwrap_or_default();
     ensure!(error.contains("out of memory"), "the reason is {error:?}");
+    // Of its own limit, and not of the guest's memory, which ends it just as well.
+    let used = error.split_once("it used ").and_then(|(_, rest)| rest.split_once(' '));
+    let used: u64 = used.context("its peak is not told")?.0.parse()?;
+    ensure!(used <= 64, "it used {used} MiB");
     ensure!(main_pid()? == supervisor, "the supervisor was restarted");
     ensure!(property("Result")? == "success" && property("ActiveState")? == "active");
     ensure!(pid("right")? == neighbour, "the neighbour was restarted");
