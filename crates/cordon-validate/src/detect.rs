@@ -29,11 +29,13 @@ mod observe;
 mod prior;
 mod statistic;
 mod step;
+mod targets;
 mod values;
 
 pub use assess::{Assessed, HOLD, READ_AGAIN, assess};
 pub use memory::{Learned, Memory};
-pub use observe::{CHANGED_MAX, Key, Observer, Place, ROWS_MAX, Seen, TARGETS_MAX};
+pub use observe::{CHANGED_MAX, Kept, Key, Observer, Place, ROWS_MAX, Seen};
 pub use prior::Prior;
 pub use statistic::Statistic;
 pub use step::{Measure, Step};
+pub use targets::TARGETS_MAX;

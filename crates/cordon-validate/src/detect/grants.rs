@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use cordon_model::RecordKind;
 
 use super::causes;
-use super::listing::{self, Extent};
+use super::listing;
 use super::observe::{ByHash, Moved, Section};
 use super::statistic::Statistic;
 use super::step::{
     EXAMPLES_MAX, MANY_MIN, Rows, SYSTEMATIC_MIN, TAIL_MIN, Told, Work, all_proven, by_key, names,
 };
+use super::targets::Extent;
 use super::values;
 
 /// Of so many people one has to be gone before what they held is odd beside other work: more than a
@@ -214,7 +215,7 @@ impl<'a> Grants<'a> {
         if targets.len() > 1 {
             let touched = self.touched(work);
             let chosen = touched.len() as u64;
-            let known = work.seen.targets.len() as u64;
+            let known = work.seen.targets.len();
             let value = listing::improbable(known, chosen, targets.len() as u64)
                 - (known.max(1) as f64).log10();
             let told = Told::new(self.label(), inside.len() as u64, self.section.before);
@@ -233,7 +234,7 @@ impl<'a> Grants<'a> {
         let mut partial = 0.0;
         let of_target: BTreeSet<u64> = last.iter().map(|moved| moved.target).collect();
         for target in &of_target {
-            let Some(extent) = work.seen.targets.get(target) else { continue };
+            let Some(extent) = work.seen.targets.get(*target) else { continue };
             let removed = touched.get(target).map_or(0, |positions| positions.len() as u64);
             if extent.kept_last == 0 {
                 whole += 1;
@@ -242,7 +243,7 @@ impl<'a> Grants<'a> {
                 partial += within(extent, removed, at_end(extent, positions));
             }
         }
-        let known = work.seen.targets.len() as u64;
+        let known = work.seen.targets.len();
         let targets = whole + u64::from(partial > 0.0);
         listing::improbable(known, (touched.len() as u64).max(targets), targets) + partial
     }
@@ -250,7 +251,7 @@ impl<'a> Grants<'a> {
     /// Positions of unexplained removals by target.
     fn touched(&self, work: &Work<'_>) -> BTreeMap<u64, Vec<u32>> {
         let mut touched: BTreeMap<u64, Vec<u32>> = BTreeMap::new();
-        for moved in self.open.iter().filter(|m| work.seen.targets.contains_key(&m.target)) {
+        for moved in self.open.iter().filter(|m| work.seen.targets.get(m.target).is_some()) {
             touched.entry(moved.target).or_default().push(moved.position);
         }
         touched
@@ -260,7 +261,7 @@ impl<'a> Grants<'a> {
         let (mut tails, mut emptied, mut capped) = (Vec::new(), 0_u64, BTreeMap::new());
         let (mut ends, mut lost_at_ends, mut emptied_examples) = (0_u64, 0, Vec::new());
         for (target, positions) in &self.touched(work) {
-            let Some(extent) = work.seen.targets.get(target) else { continue };
+            let Some(extent) = work.seen.targets.get(*target) else { continue };
             let removed = positions.len() as u64;
             if extent.after == 0 {
                 // One member who leaves empties a group of one.
@@ -282,7 +283,7 @@ impl<'a> Grants<'a> {
                 *capped.entry(page).or_insert(0_u64) += 1;
             }
         }
-        let known = work.seen.targets.len() as u64;
+        let known = work.seen.targets.len();
         if self.open.iter().any(|moved| moved.has_shape()) {
             // As in a listing of resources, the newest member alone is who joined and left again.
             let few = lost_at_ends < TAIL_MIN;
@@ -328,7 +329,7 @@ impl<'a> Grants<'a> {
         let most =
             reach.values().max_by_key(|gained| (gained.len(), gained.first().map(|m| m.key)));
         if let Some(gained) = most.filter(|gained| gained.len() as u64 >= MANY_MIN) {
-            let known = work.seen.targets.len() as u64;
+            let known = work.seen.targets.len();
             let told = Told::new(self.label(), gained.len() as u64, known);
             let share = told.count as f64 / known.max(1) as f64;
             work.put(Statistic::Reach, share, told.examples(names(&self.new_rows, gained)));
