@@ -8,8 +8,8 @@
 //! The way through, for whoever feeds it:
 //!
 //! 1. [`Observer`]: see every record of the last known good and the candidate once (key, place in the
-//!    listing, target), then the rows of those that changed. One pass over two merged indexes; a few
-//!    counters a record.
+//!    listing, target), or keep it where it did not change; then the rows of those that changed. One
+//!    pass over two merged indexes; a few counters a record.
 //! 2. [`Step::of`]: what was seen, measured. Small, serialisable, to be stored with the candidate.
 //! 3. [`assess`]: the step against [`Memory`] (own history, kept by the ledger) and [`Prior`].
 //! 4. [`Memory::learn`], when the sync was accepted or released.
@@ -21,6 +21,7 @@
 //! counted, not days), and any learning from what was not accepted.
 
 mod assess;
+mod came;
 mod causes;
 mod grants;
 mod listing;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cordon_model::RecordKind;
 
+use super::came::Came;
 use super::causes;
 use super::listing;
 use super::observe::{ByHash, Moved, Section};
@@ -42,10 +43,7 @@ pub(super) struct Grants<'a> {
 impl<'a> Grants<'a> {
     pub(super) fn new(work: &Work<'a>, section: &'a Section) -> Self {
         let (rows, new_rows) = (by_key(&section.lost_rows), by_key(&section.new_rows));
-        let mut came: BTreeMap<(u64, u64), Vec<&Moved>> = BTreeMap::new();
-        for moved in &section.came {
-            came.entry((moved.key.high, moved.target)).or_default().push(moved);
-        }
+        let mut came = Came::new(&section.came);
         let (mut open, mut explained) = (Vec::new(), Vec::new());
         let mut roles: BTreeMap<(String, String), (u64, String)> = BTreeMap::new();
         let (mut raised, mut lowered, mut along) = (Vec::new(), 0, 0);
@@ -54,8 +52,7 @@ impl<'a> Grants<'a> {
         for moved in &section.gone {
             let principal = work.rekeyed.get(&moved.key.high).copied().unwrap_or(moved.key.high);
             let target = work.rekeyed.get(&moved.target).copied().unwrap_or(moved.target);
-            let replaced = came.get_mut(&(principal, target)).and_then(Vec::pop);
-            if let Some(new) = replaced {
+            if let Some(new) = came.take(principal, target) {
                 let old = rows.get(&moved.key).and_then(|row| values::role(row));
                 let new_row = new_rows.get(&new.key);
                 let role = new_row.and_then(|row| values::role(row));
@@ -84,7 +81,7 @@ impl<'a> Grants<'a> {
         }
         // Whoever gained a grant in the same step moved, and a target that gained a holder replaced
         // one: somebody administered both.
-        for moved in came.values().flatten() {
+        for moved in came.left() {
             gainers.insert(moved.key.high, ());
             *gained.entry(moved.target).or_default() += 1;
         }
@@ -105,7 +102,7 @@ impl<'a> Grants<'a> {
             stays
         });
         open.sort_by_key(|moved| moved.position);
-        let fresh = came.into_values().flatten().copied().collect();
+        let fresh = came.left().copied().collect();
         Self { section, rows, new_rows, open, explained, fresh, roles, raised, lowered, along }
     }
 
@@ -267,9 +264,11 @@ impl<'a> Grants<'a> {
                 // One member who leaves empties a group of one.
                 if removed > 1 {
                     emptied += removed;
-                    let of: Vec<Moved> =
-                        self.open.iter().filter(|m| m.target == *target).copied().collect();
-                    emptied_examples.extend(names(&self.rows, &of).into_iter().take(2));
+                    if emptied_examples.len() < EXAMPLES_MAX {
+                        let of: Vec<Moved> =
+                            self.open.iter().filter(|m| m.target == *target).copied().collect();
+                        emptied_examples.extend(names(&self.rows, &of).into_iter().take(2));
+                    }
                 }
                 continue;
             }
@@ -322,17 +321,20 @@ impl<'a> Grants<'a> {
         let (causes, _) = causes::cover(&edges);
         let told = Told::new(self.label(), causes, before);
         work.put_count(Statistic::GrantsCame, told.examples(names(&self.new_rows, &known_ends)));
-        let mut reach: ByHash<u64, Vec<Moved>> = ByHash::default();
-        for moved in self.section.came.iter().filter(|m| !work.seen.came.contains_key(&m.target)) {
-            reach.entry(moved.key.high).or_default().push(*moved);
+        let on_known = self.section.came.iter();
+        let on_known = on_known.filter(|m| !work.seen.came.contains_key(&m.target));
+        let mut reach: ByHash<u64, u64> = ByHash::default();
+        for moved in on_known.clone() {
+            *reach.entry(moved.key.high).or_default() += 1;
         }
-        let most =
-            reach.values().max_by_key(|gained| (gained.len(), gained.first().map(|m| m.key)));
-        if let Some(gained) = most.filter(|gained| gained.len() as u64 >= MANY_MIN) {
+        let most = reach.into_iter().max_by_key(|(principal, count)| (*count, *principal));
+        if let Some((principal, count)) = most.filter(|(_, count)| *count >= MANY_MIN) {
+            let gained: Vec<Moved> =
+                on_known.filter(|m| m.key.high == principal).copied().collect();
             let known = work.seen.targets.len();
-            let told = Told::new(self.label(), gained.len() as u64, known);
+            let told = Told::new(self.label(), count, known);
             let share = told.count as f64 / known.max(1) as f64;
-            work.put(Statistic::Reach, share, told.examples(names(&self.new_rows, gained)));
+            work.put(Statistic::Reach, share, told.examples(names(&self.new_rows, &gained)));
         }
         if work.people != Some(self.section.record_type.name.as_str()) {
             return;
