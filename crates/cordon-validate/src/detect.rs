@@ -8,8 +8,8 @@
 //! The way through, for whoever feeds it:
 //!
 //! 1. [`Observer`]: see every record of the last known good and the candidate once (key, place in the
-//!    listing, target), then the rows of those that changed. One pass over two merged indexes; a few
-//!    counters a record.
+//!    listing, target), or keep it where it did not change; then the rows of those that changed. One
+//!    pass over two merged indexes; a few counters a record.
 //! 2. [`Step::of`]: what was seen, measured. Small, serialisable, to be stored with the candidate.
 //! 3. [`assess`]: the step against [`Memory`] (own history, kept by the ledger) and [`Prior`].
 //! 4. [`Memory::learn`], when the sync was accepted or released.
@@ -21,6 +21,7 @@
 //! counted, not days), and any learning from what was not accepted.
 
 mod assess;
+mod came;
 mod causes;
 mod grants;
 mod listing;
@@ -29,11 +30,13 @@ mod observe;
 mod prior;
 mod statistic;
 mod step;
+mod targets;
 mod values;
 
 pub use assess::{Assessed, HOLD, READ_AGAIN, assess};
 pub use memory::{Learned, Memory};
-pub use observe::{CHANGED_MAX, Key, Observer, Place, ROWS_MAX, Seen, TARGETS_MAX};
+pub use observe::{CHANGED_MAX, Kept, Key, Observer, Place, ROWS_MAX, Seen};
 pub use prior::Prior;
 pub use statistic::Statistic;
 pub use step::{Measure, Step};
+pub use targets::TARGETS_MAX;

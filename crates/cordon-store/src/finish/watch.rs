@@ -11,11 +11,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use cordon_model::{RecordKind, Row, ScopeOutcome, Value, columns};
-use cordon_validate::detect::{Key, Observer, Place, Seen, Step};
+use cordon_validate::detect::{Kept, Key, Observer, Place, Seen, Step};
 
 use crate::finish::Reports;
 use crate::finish::sides::{Opened, Side, Sides};
-use crate::hash::{ByHalf, KeyHasher};
+use crate::hash::{KeyHasher, RowHash};
 use crate::index::Located;
 use crate::manifest::FileEntry;
 use crate::read_error::ReadError;
@@ -33,7 +33,6 @@ const VALUE_BYTES: u64 = 96;
 /// Shows a step to an observer.
 pub(crate) struct Watch {
     observer: Observer,
-    held_on: ByHalf<u64>,
     hasher: KeyHasher,
     /// Scopes whose records the source counts as they arrived.
     proven: BTreeSet<String>,
@@ -45,9 +44,10 @@ impl Watch {
         let proven = reports.values().filter(|report| {
             report.outcome == ScopeOutcome::Complete && report.source_total == Some(report.received)
         });
+        let mut observer = Observer::new();
+        observer.held_on(held_on.into_map());
         Self {
-            observer: Observer::new(),
-            held_on: held_on.into_map(),
+            observer,
             hasher,
             proven: proven.map(|report| report.name.clone()).collect(),
             bytes_left: ROWS_BYTES_MAX,
@@ -86,8 +86,18 @@ impl Watch {
     ) {
         let Some(located) = old.or(new) else { return };
         let key = Key { high: located.entry.key.high, low: located.entry.key.low };
+        if let Some((old, _)) = old.zip(new).filter(|(old, new)| old.entry.hash == new.entry.hash) {
+            let kept = Kept {
+                key,
+                hash: half(&old.entry.hash),
+                position: of.before.position(old),
+                privileged: privileged.0,
+            };
+            self.observer.keep(&kept);
+            return;
+        }
         let target = match of.kind {
-            RecordKind::Grant => self.held_on.get(&key.low).copied().unwrap_or(key.low),
+            RecordKind::Grant => self.observer.target(key.low),
             RecordKind::Resource | RecordKind::Entitlement => 0,
         };
         self.observer.see(&Seen {
@@ -96,10 +106,7 @@ impl Watch {
             before: old.map(|old| of.before.place(old, privileged.0)),
             after: new.map(|new| of.after.place(new, privileged.1)),
         });
-        let unchanged = old.zip(new).is_some_and(|(old, new)| old.entry.hash == new.entry.hash);
-        if !unchanged {
-            self.bytes_left = of.want(key, old, new, self.bytes_left);
-        }
+        self.bytes_left = of.want(key, old, new, self.bytes_left);
     }
 
     /// Ends a kind and type: shows its changed rows, as far as they are wanted, and its columns.
@@ -127,7 +134,7 @@ impl Watch {
     fn remember(&mut self, entitlement: u64, row: &Row) {
         if let Some(Value::Text(resource)) = row.values.get(columns::RESOURCE) {
             let resource = self.hasher.reference(resource);
-            self.held_on.entry(entitlement).or_insert(resource);
+            self.observer.held_on([(entitlement, resource)]);
         }
     }
 
@@ -231,17 +238,27 @@ impl Listing {
         Self { files: files.collect() }
     }
 
+    #[inline]
+    fn position(&self, located: &Located) -> u32 {
+        let (file, row) = (&self.files[located.file as usize], located.entry.row);
+        let piece = file.pieces.partition_point(|(first, _)| *first <= row);
+        match piece.checked_sub(1).and_then(|piece| file.pieces.get(piece)) {
+            Some((first, place)) => place.saturating_add(row - first),
+            None => file.base.saturating_add(row),
+        }
+    }
+
     fn place(&self, located: &Located, privileged: bool) -> Place {
         let (file, entry) = (&self.files[located.file as usize], &located.entry);
-        let piece = file.pieces.partition_point(|(first, _)| *first <= entry.row);
-        let position = match piece.checked_sub(1).and_then(|piece| file.pieces.get(piece)) {
-            Some((first, place)) => place.saturating_add(entry.row - first),
-            None => file.base.saturating_add(entry.row),
-        };
-        let hash = entry.hash.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        let (position, hash) = (self.position(located), half(&entry.hash));
         let proven = file.proven[entry.scope() as usize];
         Place { position, hash, proven, privileged, listed: file.is_listed }
     }
+}
+
+/// The half of a row's hash that an observer is shown.
+fn half(hash: &RowHash) -> u64 {
+    hash.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
 /// Puts the pieces of each scope one behind the other, as the source lists it.

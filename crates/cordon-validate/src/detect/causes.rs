@@ -6,34 +6,35 @@
 
 use std::collections::BinaryHeap;
 
-use super::observe::ByHash;
-
 /// The fewest principals and targets that explain the grants between them, found greedily: how many,
 /// and the largest number of grants that one of them explains.
 pub(super) fn cover(edges: &[(u64, u64)]) -> (u64, u64) {
-    let mut nodes: ByHash<u64, Vec<u32>> = ByHash::default();
-    for (index, (principal, target)) in (0..).zip(edges) {
-        nodes.entry(*principal).or_default().push(index);
+    // Each end of each grant, so that those of one principal or target lie together.
+    let ends = (0..).zip(edges).flat_map(|(index, (principal, target))| {
         // An entitlement and a principal never share a hash but by a chance of 2^-64.
-        nodes.entry(!*target).or_default().push(index);
-    }
+        [(*principal, index), (!*target, index)]
+    });
+    let mut ends: Vec<(u64, u32)> = ends.collect();
+    ends.sort_unstable();
     let mut open = vec![true; edges.len()];
-    let mut heap: BinaryHeap<(usize, u64)> =
-        nodes.iter().map(|(node, edges)| (edges.len(), *node)).collect();
+    let mut heap: BinaryHeap<_> = ends
+        .chunk_by(|(one, _), (other, _)| one == other)
+        .filter_map(|of| Some((of.len(), of.first()?.0, of)))
+        .collect();
     let (mut causes, mut largest, mut left) = (0, 0, edges.len());
     while left > 0 {
-        let Some((claimed, node)) = heap.pop() else { break };
-        let Some(of) = nodes.get(&node) else { continue };
-        let still = of.iter().filter(|index| open.get(**index as usize) == Some(&true)).count();
+        let Some((claimed, node, of)) = heap.pop() else { break };
+        let is_open = |(_, index): &&(u64, u32)| open.get(*index as usize) == Some(&true);
+        let still = of.iter().filter(is_open).count();
         if still == 0 {
             continue;
         }
         // Others took some of its grants meanwhile: it waits for its new turn.
         if still < claimed {
-            heap.push((still, node));
+            heap.push((still, node, of));
             continue;
         }
-        for index in of {
+        for (_, index) in of {
             if let Some(open) = open.get_mut(*index as usize) {
                 *open = false;
             }

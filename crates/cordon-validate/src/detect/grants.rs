@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cordon_model::RecordKind;
 
+use super::came::Came;
 use super::causes;
-use super::listing::{self, Extent};
+use super::listing;
 use super::observe::{ByHash, Moved, Section};
 use super::statistic::Statistic;
 use super::step::{
     EXAMPLES_MAX, MANY_MIN, Rows, SYSTEMATIC_MIN, TAIL_MIN, Told, Work, all_proven, by_key, names,
 };
+use super::targets::Extent;
 use super::values;
 
 /// Of so many people one has to be gone before what they held is odd beside other work: more than a
@@ -41,10 +43,7 @@ pub(super) struct Grants<'a> {
 impl<'a> Grants<'a> {
     pub(super) fn new(work: &Work<'a>, section: &'a Section) -> Self {
         let (rows, new_rows) = (by_key(&section.lost_rows), by_key(&section.new_rows));
-        let mut came: BTreeMap<(u64, u64), Vec<&Moved>> = BTreeMap::new();
-        for moved in &section.came {
-            came.entry((moved.key.high, moved.target)).or_default().push(moved);
-        }
+        let mut came = Came::new(&section.came);
         let (mut open, mut explained) = (Vec::new(), Vec::new());
         let mut roles: BTreeMap<(String, String), (u64, String)> = BTreeMap::new();
         let (mut raised, mut lowered, mut along) = (Vec::new(), 0, 0);
@@ -53,8 +52,7 @@ impl<'a> Grants<'a> {
         for moved in &section.gone {
             let principal = work.rekeyed.get(&moved.key.high).copied().unwrap_or(moved.key.high);
             let target = work.rekeyed.get(&moved.target).copied().unwrap_or(moved.target);
-            let replaced = came.get_mut(&(principal, target)).and_then(Vec::pop);
-            if let Some(new) = replaced {
+            if let Some(new) = came.take(principal, target) {
                 let old = rows.get(&moved.key).and_then(|row| values::role(row));
                 let new_row = new_rows.get(&new.key);
                 let role = new_row.and_then(|row| values::role(row));
@@ -83,7 +81,7 @@ impl<'a> Grants<'a> {
         }
         // Whoever gained a grant in the same step moved, and a target that gained a holder replaced
         // one: somebody administered both.
-        for moved in came.values().flatten() {
+        for moved in came.left() {
             gainers.insert(moved.key.high, ());
             *gained.entry(moved.target).or_default() += 1;
         }
@@ -104,7 +102,7 @@ impl<'a> Grants<'a> {
             stays
         });
         open.sort_by_key(|moved| moved.position);
-        let fresh = came.into_values().flatten().copied().collect();
+        let fresh = came.left().copied().collect();
         Self { section, rows, new_rows, open, explained, fresh, roles, raised, lowered, along }
     }
 
@@ -214,7 +212,7 @@ impl<'a> Grants<'a> {
         if targets.len() > 1 {
             let touched = self.touched(work);
             let chosen = touched.len() as u64;
-            let known = work.seen.targets.len() as u64;
+            let known = work.seen.targets.len();
             let value = listing::improbable(known, chosen, targets.len() as u64)
                 - (known.max(1) as f64).log10();
             let told = Told::new(self.label(), inside.len() as u64, self.section.before);
@@ -233,7 +231,7 @@ impl<'a> Grants<'a> {
         let mut partial = 0.0;
         let of_target: BTreeSet<u64> = last.iter().map(|moved| moved.target).collect();
         for target in &of_target {
-            let Some(extent) = work.seen.targets.get(target) else { continue };
+            let Some(extent) = work.seen.targets.get(*target) else { continue };
             let removed = touched.get(target).map_or(0, |positions| positions.len() as u64);
             if extent.kept_last == 0 {
                 whole += 1;
@@ -242,7 +240,7 @@ impl<'a> Grants<'a> {
                 partial += within(extent, removed, at_end(extent, positions));
             }
         }
-        let known = work.seen.targets.len() as u64;
+        let known = work.seen.targets.len();
         let targets = whole + u64::from(partial > 0.0);
         listing::improbable(known, (touched.len() as u64).max(targets), targets) + partial
     }
@@ -250,7 +248,7 @@ impl<'a> Grants<'a> {
     /// Positions of unexplained removals by target.
     fn touched(&self, work: &Work<'_>) -> BTreeMap<u64, Vec<u32>> {
         let mut touched: BTreeMap<u64, Vec<u32>> = BTreeMap::new();
-        for moved in self.open.iter().filter(|m| work.seen.targets.contains_key(&m.target)) {
+        for moved in self.open.iter().filter(|m| work.seen.targets.get(m.target).is_some()) {
             touched.entry(moved.target).or_default().push(moved.position);
         }
         touched
@@ -260,15 +258,17 @@ impl<'a> Grants<'a> {
         let (mut tails, mut emptied, mut capped) = (Vec::new(), 0_u64, BTreeMap::new());
         let (mut ends, mut lost_at_ends, mut emptied_examples) = (0_u64, 0, Vec::new());
         for (target, positions) in &self.touched(work) {
-            let Some(extent) = work.seen.targets.get(target) else { continue };
+            let Some(extent) = work.seen.targets.get(*target) else { continue };
             let removed = positions.len() as u64;
             if extent.after == 0 {
                 // One member who leaves empties a group of one.
                 if removed > 1 {
                     emptied += removed;
-                    let of: Vec<Moved> =
-                        self.open.iter().filter(|m| m.target == *target).copied().collect();
-                    emptied_examples.extend(names(&self.rows, &of).into_iter().take(2));
+                    if emptied_examples.len() < EXAMPLES_MAX {
+                        let of: Vec<Moved> =
+                            self.open.iter().filter(|m| m.target == *target).copied().collect();
+                        emptied_examples.extend(names(&self.rows, &of).into_iter().take(2));
+                    }
                 }
                 continue;
             }
@@ -282,7 +282,7 @@ impl<'a> Grants<'a> {
                 *capped.entry(page).or_insert(0_u64) += 1;
             }
         }
-        let known = work.seen.targets.len() as u64;
+        let known = work.seen.targets.len();
         if self.open.iter().any(|moved| moved.has_shape()) {
             // As in a listing of resources, the newest member alone is who joined and left again.
             let few = lost_at_ends < TAIL_MIN;
@@ -321,17 +321,20 @@ impl<'a> Grants<'a> {
         let (causes, _) = causes::cover(&edges);
         let told = Told::new(self.label(), causes, before);
         work.put_count(Statistic::GrantsCame, told.examples(names(&self.new_rows, &known_ends)));
-        let mut reach: ByHash<u64, Vec<Moved>> = ByHash::default();
-        for moved in self.section.came.iter().filter(|m| !work.seen.came.contains_key(&m.target)) {
-            reach.entry(moved.key.high).or_default().push(*moved);
+        let on_known = self.section.came.iter();
+        let on_known = on_known.filter(|m| !work.seen.came.contains_key(&m.target));
+        let mut reach: ByHash<u64, u64> = ByHash::default();
+        for moved in on_known.clone() {
+            *reach.entry(moved.key.high).or_default() += 1;
         }
-        let most =
-            reach.values().max_by_key(|gained| (gained.len(), gained.first().map(|m| m.key)));
-        if let Some(gained) = most.filter(|gained| gained.len() as u64 >= MANY_MIN) {
-            let known = work.seen.targets.len() as u64;
-            let told = Told::new(self.label(), gained.len() as u64, known);
+        let most = reach.into_iter().max_by_key(|(principal, count)| (*count, *principal));
+        if let Some((principal, count)) = most.filter(|(_, count)| *count >= MANY_MIN) {
+            let gained: Vec<Moved> =
+                on_known.filter(|m| m.key.high == principal).copied().collect();
+            let known = work.seen.targets.len();
+            let told = Told::new(self.label(), count, known);
             let share = told.count as f64 / known.max(1) as f64;
-            work.put(Statistic::Reach, share, told.examples(names(&self.new_rows, gained)));
+            work.put(Statistic::Reach, share, told.examples(names(&self.new_rows, &gained)));
         }
         if work.people != Some(self.section.record_type.name.as_str()) {
             return;

@@ -4,35 +4,6 @@
 //! short loses its end, a page that failed loses a run. How improbable it is that so many removals
 //! fell just there by chance is counted exactly (hypergeometric), in powers of ten.
 
-use super::observe::Seen;
-
-/// What is known of one target's grants, without holding them.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Extent {
-    /// Grants before.
-    pub(super) before: u32,
-    /// Grants after.
-    pub(super) after: u32,
-    /// Positions before of the first and the last grant that is kept, from one; zero = none is.
-    pub(super) kept_first: u32,
-    pub(super) kept_last: u32,
-}
-
-impl Extent {
-    pub(super) fn see(&mut self, seen: &Seen) {
-        self.after = self.after.saturating_add(u32::from(seen.after.is_some()));
-        let Some(before) = seen.before else { return };
-        self.before = self.before.saturating_add(1);
-        if seen.after.is_some() {
-            let place = before.position.saturating_add(1);
-            self.kept_last = self.kept_last.max(place);
-            if self.kept_first == 0 || place < self.kept_first {
-                self.kept_first = place;
-            }
-        }
-    }
-}
-
 /// Powers of ten by which it is improbable that a fixed set of `inside` of `all` places is among
 /// `chosen` that were drawn at random.
 pub(super) fn improbable(all: u64, chosen: u64, inside: u64) -> f64 {

@@ -3,7 +3,7 @@
 //! The pass is made for two indexes that are merged in the order of keys: of an unchanged record
 //! nothing is known but its key, its place in the listing and its target, and a few counters are all
 //! it costs. Rows are asked for only of records that changed. Nothing here grows with the number of
-//! records: targets, changed records and rows are held up to the limits below, and beyond them are
+//! records: targets, changed records and rows are held up to their limits, and beyond them are
 //! counted only. A step that large breaks the fixed limits of a policy long before.
 
 use std::collections::{BTreeMap, HashMap};
@@ -11,10 +11,8 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use cordon_model::{RecordKind, RecordType, Row};
 
-use super::listing::Extent;
+use super::targets::Targets;
 
-/// Targets whose grants are counted apart.
-pub const TARGETS_MAX: usize = 1 << 20;
 /// Changed records whose places are held, of all types together: a source may announce many types.
 pub const CHANGED_MAX: usize = 1 << 20;
 /// Rows that are read of the changed records of a type, in each direction of change.
@@ -59,6 +57,19 @@ pub struct Seen {
     /// Where the candidate has it. Of a removed record: whether the scope that held it is proven
     /// now is told by `before.proven`.
     pub after: Option<Place>,
+}
+
+/// A record that both sides have with one and the same row: what counts of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kept {
+    /// Its key.
+    pub key: Key,
+    /// Hash of its row.
+    pub hash: u64,
+    /// Where the last known good has it, as [`Place::position`].
+    pub position: u32,
+    /// It was a grant of a privileged entitlement.
+    pub privileged: bool,
 }
 
 /// Key hashes are spread already; hashing them again would only cost time.
@@ -125,12 +136,12 @@ pub(super) struct Section {
 
 /// Collects what is seen of a step. Feed it type by type in the order of [`RecordType`] (resources
 /// before entitlements before grants): [`Observer::section`], then every record of the two sides
-/// with [`Observer::see`], in any order. Then the rows of changed records with [`Observer::row`],
+/// with [`Observer::see`] or [`Observer::keep`], in any order. Then the rows of changed records with [`Observer::row`],
 /// and the filling of columns with [`Observer::column`]. [`super::Step::of`] draws the conclusions.
 #[derive(Debug, Default)]
 pub struct Observer {
     pub(super) sections: Vec<Section>,
-    pub(super) targets: ByHash<u64, Extent>,
+    pub(super) targets: Targets,
     /// Resources that are gone, by the `high` of their keys.
     pub(super) gone: ByHash<u64, ()>,
     /// Resources that are new.
@@ -140,6 +151,8 @@ pub struct Observer {
     pub(super) content: u64,
     /// Changed records whose places are held.
     held: usize,
+    /// The principal that was asked for last, and whether it is gone: its grants come together.
+    principal: Option<(u64, bool)>,
 }
 
 impl Observer {
@@ -150,6 +163,7 @@ impl Observer {
 
     /// Begins a kind and type.
     pub fn section(&mut self, record_type: &RecordType) {
+        self.principal = None;
         self.sections.push(Section {
             record_type: record_type.clone(),
             before: 0,
@@ -179,11 +193,7 @@ impl Observer {
         }
         if kind == RecordKind::Grant {
             section.privileged += u64::from(seen.before.is_some_and(|place| place.privileged));
-            if let Some(known) = self.targets.get_mut(&seen.target) {
-                known.see(seen);
-            } else if self.targets.len() < TARGETS_MAX {
-                self.targets.entry(seen.target).or_default().see(seen);
-            }
+            self.targets.see(seen);
         }
         match (seen.before, seen.after) {
             (Some(before), Some(after)) => {
@@ -193,8 +203,9 @@ impl Observer {
                         self.changed.insert(seen.key.high, ());
                     }
                 }
-                if kind == RecordKind::Grant && !self.gone.is_empty() {
-                    section.orphaned += u64::from(self.gone.contains_key(&seen.key.high));
+                if kind == RecordKind::Grant {
+                    let gone = is_gone(&mut self.principal, &self.gone, seen.key.high);
+                    section.orphaned += u64::from(gone);
                 }
             }
             (Some(place), None) => {
@@ -213,6 +224,33 @@ impl Observer {
             }
             (None, None) => {}
         }
+    }
+
+    /// A record of the type that was begun last that did not change: as [`Observer::see`] of both its
+    /// places, at less cost. A grant's target is what [`Observer::held_on`] told of its entitlement.
+    #[inline]
+    pub fn keep(&mut self, kept: &Kept) {
+        let Some(section) = self.sections.last_mut() else { return };
+        section.before += 1;
+        section.after += 1;
+        self.content = self.content.wrapping_add(spread(kept.key, kept.hash));
+        if section.record_type.kind == RecordKind::Grant {
+            section.privileged += u64::from(kept.privileged);
+            let gone = is_gone(&mut self.principal, &self.gone, kept.key.high);
+            section.orphaned += u64::from(gone);
+            self.targets.keep(kept.key.low, kept.position);
+        }
+    }
+
+    /// Tells what entitlements are held on, each by the `low` of its grants' keys, before any of its
+    /// grants is kept. What is told first stands; what nothing is told of stands for itself.
+    pub fn held_on(&mut self, told: impl IntoIterator<Item = (u64, u64)>) {
+        self.targets.tell(told);
+    }
+
+    /// What an entitlement is held on, as far as it was told.
+    pub fn target(&self, entitlement: u64) -> u64 {
+        self.targets.of(entitlement)
     }
 
     /// Whether [`Observer::row`] still takes rows of this type. A feeder may stop reading earlier.
@@ -253,8 +291,10 @@ impl Observer {
         }
     }
 
-    /// Puts what was seen into an order of its own, so that the order of seeing has no effect.
+    /// Ends the counting, and puts what was seen into an order of its own, so that the order of seeing
+    /// has no effect.
     pub(super) fn sort(&mut self) {
+        self.targets.count();
         for section in &mut self.sections {
             section.gone.sort_by_key(|moved| (moved.position, moved.key));
             section.came.sort_by_key(|moved| (moved.position, moved.key));
@@ -280,6 +320,19 @@ fn hold(list: &mut Vec<Moved>, held: &mut usize, seen: &Seen, place: Place) {
             privileged: place.privileged,
             listed: place.listed,
         });
+    }
+}
+
+/// Whether a principal is gone; `last` is what was asked last.
+#[inline]
+fn is_gone(last: &mut Option<(u64, bool)>, gone: &ByHash<u64, ()>, principal: u64) -> bool {
+    match *last {
+        Some((known, is_gone)) if known == principal => is_gone,
+        _ => {
+            let is_gone = gone.contains_key(&principal);
+            *last = Some((principal, is_gone));
+            is_gone
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the detector promises, on sources that are made up.
 
+mod kept;
 mod listings;
 mod properties;
 mod recalled;

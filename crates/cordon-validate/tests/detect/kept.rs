@@ -1,0 +1,98 @@
+//! A record that did not change counts the same, whether it is seen or kept.
+
+use cordon_validate::detect::{Kept, Key, Observer, Place, Seen, Step};
+use proptest::prelude::*;
+
+use super::source::record_type;
+
+/// What became of a record, by lots.
+#[derive(Debug, Clone, Copy)]
+enum Fate {
+    Same,
+    Moved,
+    Gone,
+    Came,
+    Modified,
+}
+
+fn fates() -> impl Strategy<Value = Fate> {
+    prop_oneof![
+        8 => Just(Fate::Same),
+        2 => Just(Fate::Moved),
+        2 => Just(Fate::Gone),
+        1 => Just(Fate::Came),
+        1 => Just(Fate::Modified),
+    ]
+}
+
+fn seen(key: Key, target: u64, position: u32, privileged: bool, fate: Fate) -> Seen {
+    let hash = key.high.rotate_left(7) ^ key.low;
+    let place = Place { position, hash, proven: false, privileged, listed: true };
+    let (before, after) = match fate {
+        Fate::Same => (Some(place), Some(place)),
+        Fate::Moved => (Some(place), Some(Place { position: position / 2, ..place })),
+        Fate::Gone => (Some(place), None),
+        Fate::Came => (None, Some(place)),
+        Fate::Modified => (Some(place), Some(Place { hash: hash ^ 1, ..place })),
+    };
+    Seen { key, target, before, after }
+}
+
+/// Users and their grants, three entitlements on each target.
+fn records() -> impl Strategy<Value = [Vec<Seen>; 2]> {
+    let users = prop::collection::vec(fates(), 60);
+    let grants = prop::collection::btree_map((0..60_u64, 0..24_u64), fates(), 0..900);
+    (users, grants).prop_map(|(users, grants)| {
+        let users = (0..)
+            .zip(users)
+            .map(|(user, fate)| seen(Key { high: user, low: 1 }, 0, user as u32, false, fate));
+        let grants = (0..).zip(grants).map(|(position, ((user, entitlement), fate))| {
+            let key = Key { high: user, low: 1_000 + entitlement };
+            seen(key, 2_000 + entitlement / 3, position, entitlement % 3 == 0, fate)
+        });
+        [users.collect(), grants.collect()]
+    })
+}
+
+/// The step, when those unchanged records are kept that `keeps` chooses.
+fn step(records: &[Vec<Seen>; 2], keeps: impl Fn(&Seen) -> bool) -> Step {
+    let mut observer = Observer::new();
+    observer.held_on(records[1].iter().map(|grant| (grant.key.low, grant.target)));
+    for (name, records) in ["resource.user", "grant.user"].into_iter().zip(records) {
+        observer.section(&record_type(name));
+        for seen in records {
+            let same = seen.before.zip(seen.after).filter(|(old, new)| old.hash == new.hash);
+            let same = same.filter(|_| keeps(seen)).map(|(old, _)| Kept {
+                key: seen.key,
+                hash: old.hash,
+                position: old.position,
+                privileged: old.privileged,
+            });
+            match same {
+                Some(same) => observer.keep(&same),
+                None => observer.see(seen),
+            }
+        }
+    }
+    Step::of(observer)
+}
+
+proptest! {
+    #[test]
+    fn a_step_is_the_same_whether_unchanged_records_are_seen_or_kept(
+        records in records(),
+        lots in any::<u64>(),
+    ) {
+        let seen = step(&records, |_| false);
+        prop_assert_eq!(&seen, &step(&records, |_| true));
+        let some = |seen: &Seen| lots >> ((seen.key.high ^ seen.key.low) % 64) & 1 == 0;
+        prop_assert_eq!(&seen, &step(&records, some));
+    }
+}
+
+#[test]
+fn an_entitlement_of_which_nothing_was_told_stands_for_itself() {
+    let mut observer = Observer::new();
+    observer.held_on([(7, 70), (7, 71)]);
+    assert_eq!((observer.target(7), observer.target(8)), (70, 8));
+}
