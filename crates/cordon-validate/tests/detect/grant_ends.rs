@@ -168,3 +168,19 @@ fn a_group_that_is_emptied_had_more_than_one_member_and_three_are_the_least() {
     assert_eq!(emptied(&[1, 3]), None);
     assert_eq!(emptied(&[0, 3]), Some((3, 20)));
 }
+
+#[test]
+fn of_each_group_that_is_emptied_two_members_are_named_and_five_of_all() {
+    let teams = teams(4, 3);
+    let named = |groups: u32| {
+        let found = measure(&teams, &lost(&teams, 3, 0..groups * 3), Statistic::Emptied).unwrap();
+        let count = found.examples.len();
+        let of_one = (0..3).map(|place| in_team(3, place).name());
+        let of_one = of_one.filter(|name| found.examples.contains(name)).count();
+        (count, of_one)
+    };
+    assert_eq!(named(1), (2, 2));
+    assert_eq!(named(2), (4, 2));
+    let found = measure(&teams, &lost(&teams, 3, 0..9), Statistic::Emptied).unwrap();
+    assert_eq!((found.count, found.examples.len()), (9, 5));
+}

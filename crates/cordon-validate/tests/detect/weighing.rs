@@ -245,3 +245,67 @@ fn each_source_of_a_prior_counts_the_same_however_large() {
     let prior = Prior::of(&[of(1_000, 100), of(10, 5)]);
     about(share(&prior, 2.0), 300.0);
 }
+
+#[test]
+fn every_statistic_is_weighed_by_what_it_speaks_of() {
+    use Statistic as S;
+    // Losses, of which a proven one is a change; the first two take what somebody decided to remove.
+    let mild_losses = [S::PeopleGone, S::ThingsGone];
+    let losses = [
+        S::Along,
+        S::Held,
+        S::GrantCauses,
+        S::GrantsGone,
+        S::Apart,
+        S::LossAlone,
+        S::CausesAlone,
+        S::EmptiedAlone,
+        S::Emptied,
+        S::LossSum,
+    ];
+    // What takes nobody's access away by itself.
+    let mild = [
+        S::Filled,
+        S::Cleared,
+        S::Rewritten,
+        S::PeopleCame,
+        S::ThingsCame,
+        S::GrantsCame,
+        S::Lowered,
+        S::Changed,
+        S::Returned,
+    ];
+    let shapes = [
+        S::Tail,
+        S::Run,
+        S::GrantTail,
+        S::GrantRun,
+        S::TargetTails,
+        S::PageCap,
+        S::LossDays,
+        S::TailSum,
+    ];
+    for statistic in Statistic::ALL {
+        // Where nothing is known, a thousand records are six powers of ten from one.
+        let score = |value, proven| {
+            let measure = Measure { proven, ..measure(*statistic, value, 1_000, 2_000) };
+            let step = step(vec![measure]);
+            assess(&step, &Memory::default(), &Prior::default())[0].score
+        };
+        let (open, proven) = match statistic {
+            loss if mild_losses.contains(loss) => (5.0, 4.0),
+            loss if losses.contains(loss) => (6.0, 5.0),
+            mild_one if mild.contains(mild_one) => (5.0, 5.0),
+            _ => (6.0, 6.0),
+        };
+        about(score(10.0, false), open);
+        about(score(10.0, true), proven);
+        // A shape is one power more than chance makes it, and how many syncs lost something is none.
+        let least = match statistic {
+            S::LossDays => 2.0,
+            shape if shapes.contains(shape) => 3.0,
+            _ => open,
+        };
+        about(score(2.0, false), least);
+    }
+}
