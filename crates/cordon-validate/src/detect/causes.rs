@@ -8,19 +8,18 @@ use std::collections::BinaryHeap;
 
 use super::observe::ByHash;
 
-/// The fewest principals and targets that explain the grants between them, found greedily: how many,
-/// and the largest number of grants that one of them explains.
-pub(super) fn cover(edges: &[(u64, u64)]) -> (u64, u64) {
+/// How many principals and targets explain the grants between them: the fewest that are found greedily.
+pub(super) fn cover(edges: &[(u64, u64)]) -> u64 {
     let mut nodes: ByHash<u64, Vec<u32>> = ByHash::default();
     for (index, (principal, target)) in (0..).zip(edges) {
         nodes.entry(*principal).or_default().push(index);
-        // An entitlement and a principal never share a hash but by a chance of 2^-64.
+        // A group that is a member of one and has members itself is a principal here and a target there.
         nodes.entry(!*target).or_default().push(index);
     }
     let mut open = vec![true; edges.len()];
     let mut heap: BinaryHeap<(usize, u64)> =
         nodes.iter().map(|(node, edges)| (edges.len(), *node)).collect();
-    let (mut causes, mut largest, mut left) = (0, 0, edges.len());
+    let (mut causes, mut left) = (0, edges.len());
     while left > 0 {
         let Some((claimed, node)) = heap.pop() else { break };
         let Some(of) = nodes.get(&node) else { continue };
@@ -40,7 +39,6 @@ pub(super) fn cover(edges: &[(u64, u64)]) -> (u64, u64) {
         }
         left -= still;
         causes += 1;
-        largest = largest.max(still as u64);
     }
-    (causes, largest)
+    causes
 }
