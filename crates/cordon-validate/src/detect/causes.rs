@@ -6,12 +6,11 @@
 
 use std::collections::BinaryHeap;
 
-/// The fewest principals and targets that explain the grants between them, found greedily: how many,
-/// and the largest number of grants that one of them explains.
-pub(super) fn cover(edges: &[(u64, u64)]) -> (u64, u64) {
+/// How many principals and targets explain the grants between them: the fewest that are found greedily.
+pub(super) fn cover(edges: &[(u64, u64)]) -> u64 {
     // Each end of each grant, so that those of one principal or target lie together.
     let ends = (0..).zip(edges).flat_map(|(index, (principal, target))| {
-        // An entitlement and a principal never share a hash but by a chance of 2^-64.
+        // A group that is a member of one and has members itself is a principal here and a target there.
         [(*principal, index), (!*target, index)]
     });
     let mut ends: Vec<(u64, u32)> = ends.collect();
@@ -21,7 +20,7 @@ pub(super) fn cover(edges: &[(u64, u64)]) -> (u64, u64) {
         .chunk_by(|(one, _), (other, _)| one == other)
         .filter_map(|of| Some((of.len(), of.first()?.0, of)))
         .collect();
-    let (mut causes, mut largest, mut left) = (0, 0, edges.len());
+    let (mut causes, mut left) = (0, edges.len());
     while left > 0 {
         let Some((claimed, node, of)) = heap.pop() else { break };
         let is_open = |(_, index): &&(u64, u32)| open.get(*index as usize) == Some(&true);
@@ -41,7 +40,6 @@ pub(super) fn cover(edges: &[(u64, u64)]) -> (u64, u64) {
         }
         left -= still;
         causes += 1;
-        largest = largest.max(still as u64);
     }
-    (causes, largest)
+    causes
 }

@@ -113,7 +113,7 @@ impl<'a> Grants<'a> {
     pub(super) fn amounts(&self, work: &mut Work<'_>) {
         let before = self.section.before;
         let edges: Vec<_> = self.open.iter().map(|m| (m.key.high, m.target)).collect();
-        let (causes, _) = causes::cover(&edges);
+        let causes = causes::cover(&edges);
         let examples = names(&self.rows, &self.open);
         let proven = all_proven(&self.open);
         let told = |count| Told::new(self.label(), count, before).proven(proven);
@@ -125,7 +125,7 @@ impl<'a> Grants<'a> {
         work.causes += causes;
         self.leavers(work);
         work.put_count(Statistic::Orphaned, Told::new(self.label(), self.section.orphaned, before));
-        let (causes, _) = causes::cover(&self.raised);
+        let causes = causes::cover(&self.raised);
         if causes >= MANY_MIN {
             work.put_count(Statistic::Raised, Told::new(self.label(), causes, before));
         }
@@ -318,7 +318,7 @@ impl<'a> Grants<'a> {
             .copied()
             .collect();
         let edges: Vec<_> = known_ends.iter().map(|m| (m.key.high, m.target)).collect();
-        let (causes, _) = causes::cover(&edges);
+        let causes = causes::cover(&edges);
         let told = Told::new(self.label(), causes, before);
         work.put_count(Statistic::GrantsCame, told.examples(names(&self.new_rows, &known_ends)));
         let on_known = self.section.came.iter();

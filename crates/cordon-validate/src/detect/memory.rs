@@ -187,10 +187,8 @@ impl Memory {
 fn put(values: &mut BTreeMap<Statistic, Vec<f64>>, measure: &Measure) {
     let top = values.entry(measure.statistic).or_default();
     let place = top.partition_point(|known| *known >= measure.value);
-    if place < TOP_MAX {
-        top.insert(place, measure.value);
-        top.truncate(TOP_MAX);
-    }
+    top.insert(place, measure.value);
+    top.truncate(TOP_MAX);
 }
 
 /// Powers of ten by which it is improbable that of so many syncs at least so many lose something,

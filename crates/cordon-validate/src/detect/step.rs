@@ -321,11 +321,7 @@ impl<'a> Work<'a> {
                 changes.add(before, after);
             }
             // Beyond the rows that were read, the share that they show is taken for all.
-            let factor = if section.pairs.is_empty() {
-                1.0
-            } else {
-                (section.modified as f64 / section.pairs.len() as f64).max(1.0)
-            };
+            let factor = section.modified as f64 / section.pairs.len().max(1) as f64;
             for ((way, name), changed) in &changes.by_way {
                 let alike = (changed.alike() as f64 * factor).round() as u64;
                 let subject = format!("{label}.{name}");
@@ -363,7 +359,7 @@ impl<'a> Work<'a> {
                 });
                 let cleared: u64 = cleared.iter().sum();
                 let new = missing.saturating_sub(missing_before + cleared);
-                if is_filled(section, *before) && new > 0 {
+                if is_filled(section, *before) {
                     let subject = format!("{label}.{name}");
                     let told = Told::new(&subject, new, section.after);
                     self.put_count(Statistic::Filled, told);
@@ -382,11 +378,10 @@ impl<'a> Work<'a> {
         let records = all;
         self.put_count(Statistic::Along, Told::new("", along, records));
         if self.only_lost && self.causes > 1 {
-            let gone = sections.iter().flat_map(|section| &section.gone);
             let proven = sections.iter().all(|s| s.gone.is_empty() || all_proven(&s.gone));
             let rows = sections.iter().flat_map(|section| &section.lost_rows);
             let examples = rows.take(EXAMPLES_MAX).map(|(_, row)| row.key()).collect();
-            let told = Told::new("", self.causes, records).proven(proven && gone.count() > 0);
+            let told = Told::new("", self.causes, records).proven(proven);
             self.put_count(Statistic::LossAlone, told.examples(examples));
         }
         let short = |moved: &Moved| (moved.key.high ^ moved.key.low.rotate_left(32)) as u32;

@@ -43,12 +43,23 @@ fn a_run_is_as_improbable_as_its_places_leave_it() {
         3,
         ways(300, 5) - ways(297, 2) - 298.0_f64.log10(),
     );
+    told(
+        leaving(300, &[51, 52, 53, 110, 111], Statistic::Run),
+        3,
+        ways(300, 5) - ways(297, 2) - 298.0_f64.log10(),
+    );
+    told(leaving(300, &[51, 52], Statistic::Run), 2, ways(300, 2) - 299.0_f64.log10());
     assert_eq!(leaving(300, &[51, 53, 55], Statistic::Run), None);
+    // The newest account alone is no page, even where it would begin one.
+    assert_eq!(leaving(101, &[100], Statistic::Run), None);
     // Whole pages from the beginning of one: fifty of five hundred could begin in eleven places.
     let page: Vec<u32> = (100..150).collect();
     told(leaving(500, &page, Statistic::Run), 50, ways(500, 50) - 11.0_f64.log10());
     let beside: Vec<u32> = (101..151).collect();
     told(leaving(500, &beside, Statistic::Run), 50, ways(500, 50) - 451.0_f64.log10());
+    // Of two runs as long the first speaks, which is a page of twenty.
+    let both: Vec<u32> = (100..120).chain(201..221).collect();
+    told(leaving(500, &both, Statistic::Run), 20, ways(500, 40) - ways(480, 20) - 26.0_f64.log10());
     // The last page may be a short one.
     let rest: Vec<u32> = (500..530).collect();
     told(leaving(530, &rest, Statistic::Run), 30, ways(530, 30) - 2.0_f64.log10());

@@ -3,6 +3,8 @@
 
 use cordon_validate::detect::{Learned, Measure, Memory, Prior, Statistic, Step, assess};
 
+use super::day::{Day, and, listed, member, step, text, user, without};
+
 /// A step of a source of four hundred records, whose root is twenty.
 fn lost(causes: u64, tail: f64) -> Step {
     Step { changed: true, causes, tail, records: 400, ..Step::default() }
@@ -102,14 +104,14 @@ fn records_that_come_back_within_twenty_syncs_and_leave_again_are_counted() {
     assert_eq!(recalled(&gone, &moved(&[1, 2], &[]), Statistic::Vanished), None);
     let back = learn(gone.clone(), &[moved(&[], &[2, 3, 9])]);
     told(recalled(&back, &moved(&[3, 9, 1], &[]), Statistic::Vanished), (1, 3, 0.05));
-    // Nineteen quiet syncs later they are known, thirty later they are not.
+    // Twenty quiet syncs later they are known, one more later they are not.
     let quiet = |memory: &Memory, syncs| learn(memory.clone(), &vec![lost(0, 0.0); syncs]);
     let returns =
         |memory: &Memory| recalled(memory, &moved(&[], &[2]), Statistic::Returned).is_some();
-    assert_eq!([19, 30].map(|syncs| returns(&quiet(&gone, syncs))), [true, false]);
+    assert_eq!([20, 21].map(|syncs| returns(&quiet(&gone, syncs))), [true, false]);
     let vanishes =
         |memory: &Memory| recalled(memory, &moved(&[3], &[]), Statistic::Vanished).is_some();
-    assert_eq!([19, 30].map(|syncs| vanishes(&quiet(&back, syncs))), [true, false]);
+    assert_eq!([20, 21].map(|syncs| vanishes(&quiet(&back, syncs))), [true, false]);
 }
 
 #[test]
@@ -127,4 +129,61 @@ fn an_older_content_is_told_by_how_many_came_since() {
     let memory = learn(Memory::default(), &many);
     assert_eq!(recalled(&memory, &content(1), Statistic::Replayed), None);
     told(recalled(&memory, &content(2), Statistic::Replayed), (511, 512, 511.0));
+}
+
+#[test]
+fn users_and_single_grants_that_come_and_go_are_recognised_by_their_keys() {
+    let whole = and(&listed(20, 5), (0..10).flat_map(|n| [member(n, 1), member(n, 2)]));
+    let less = without(&whole, &[user(15), user(16), member(3, 1), member(4, 2)]);
+    let other = and(&whole, [user(20), member(3, 3), member(3, 4), member(4, 3)]);
+    let gone = Memory::default().learn(&step(&whole, &less), Learned::Accepted);
+    let found = |memory: &Memory, before: &Day, after: &Day, statistic| {
+        recalled(memory, &step(before, after), statistic).map(|it| (it.count, it.of))
+    };
+    assert_eq!(found(&gone, &less, &whole, Statistic::Returned), Some((4, 4)));
+    // Other grants of the same people, and other people, are not those that left.
+    assert_eq!(found(&gone, &whole, &other, Statistic::Returned), None);
+    let back = gone.learn(&step(&less, &whole), Learned::Accepted);
+    assert_eq!(found(&back, &whole, &less, Statistic::Vanished), Some((4, 4)));
+    let (left, right) = (&whole, without(&whole, &[user(15), member(5, 1)]));
+    assert_eq!(found(&back, left, &right, Statistic::Vanished), Some((1, 2)));
+}
+
+#[test]
+fn of_a_step_no_more_keys_are_remembered_than_its_bound() {
+    let (whole, none) = (listed(2_100, 0), Day::new());
+    assert_eq!(step(&whole, &none).went.len(), 2_048);
+    assert_eq!(step(&none, &whole).came.len(), 2_048);
+}
+
+#[test]
+fn a_content_is_what_the_records_are_and_not_how_many() {
+    let named = |names: [&str; 3]| -> Day {
+        (0..3).zip(names).map(|(n, name)| user(n).with("login", text(name))).collect()
+    };
+    let day = named(["ada", "bob", "cyd"]);
+    let content = |after: &Day| step(&day, after).content;
+    assert_eq!(content(&day), step(&named(["x", "y", "z"]), &day).content);
+    let mut turned = day.clone();
+    turned.reverse();
+    assert_eq!(content(&day), content(&turned));
+    for other in [["ada", "bob", "dan"], ["bob", "ada", "cyd"], ["cyd", "ada", "bob"]] {
+        assert_ne!(content(&day), content(&named(other)), "{other:?}");
+    }
+    assert!(!step(&day, &day).changed);
+    assert!(step(&day, &turned[..2]).changed);
+    assert_eq!(Step::unchanged(7), Step { content: 7, ..Step::default() });
+}
+
+#[test]
+fn how_many_syncs_lost_something_is_never_odder_than_chance_makes_it() {
+    let mut mixed = vec![lost(0, 0.0); 16];
+    mixed.extend(vec![lost(1, 0.0); 4]);
+    let memory = learn(Memory::default(), &mixed);
+    let found = assess(&lost(1, 0.0), &memory, Prior::shipped());
+    let days = found.iter().find(|one| one.measure.statistic == Statistic::LossDays).unwrap();
+    // Five of twenty-one, where six of forty usually do.
+    let chance = binomial(21, 5, 6.0 / 40.0);
+    assert!((days.measure.value - chance).abs() < 1e-6, "{}", days.measure.value);
+    assert!(days.score <= chance + 1e-9, "{} is more than {chance}", days.score);
 }

@@ -71,6 +71,20 @@ fn own_syncs_count_one_each_and_the_prior_three_hundred() {
 }
 
 #[test]
+fn of_its_own_syncs_a_source_remembers_the_thirty_two_largest() {
+    let mut memory = of(Statistic::Orphaned, 32, 2.0, Learned::Accepted);
+    let value = measure(Statistic::Orphaned, 3.0, 5, 1_000);
+    memory = memory.learn(&step(vec![value]), Learned::Accepted);
+    let two = found(measure(Statistic::Orphaned, 2.0, 5, 100), &memory);
+    about(two.score, -(62.0_f64 / 333.0).log10());
+    assert_eq!(two.known, Some(3.0));
+    // What is smaller than all of them is not among them.
+    memory =
+        memory.learn(&step(vec![measure(Statistic::Orphaned, 1.0, 5, 1_000)]), Learned::Accepted);
+    about(score(measure(Statistic::Orphaned, 1.0, 5, 100), &memory), -(62.0_f64 / 334.0).log10());
+}
+
+#[test]
 fn what_is_a_fifth_larger_was_known_and_what_is_more_was_not() {
     let memory = of(Statistic::Orphaned, 20, 1.6, Learned::Accepted);
     let value = |value| measure(Statistic::Orphaned, value, 5, 100);
@@ -170,4 +184,128 @@ fn the_most_unusual_comes_first() {
         .collect();
     // 3.0, then 1.0, then 0.6.
     assert_eq!(order, [Statistic::Orphaned, Statistic::Along, Statistic::PeopleCame]);
+}
+
+/// A prior of a thousand syncs, so many of which had each value.
+fn counted(values: &[(f64, usize)]) -> Prior {
+    let values = values.iter().flat_map(|(value, syncs)| vec![*value; *syncs]).collect();
+    Prior::of(&[(1_000, BTreeMap::from([(Statistic::Orphaned, values)]))])
+}
+
+/// How many of the thousand a prior says had at least such a value.
+fn share(prior: &Prior, value: f64) -> f64 {
+    let step = step(vec![measure(Statistic::Orphaned, value, 5, 100)]);
+    let found = assess(&step, &Memory::default(), prior);
+    1_000.0 / 10_f64.powf(found[0].score)
+}
+
+#[test]
+fn a_value_that_honest_syncs_had_is_as_likely_as_all_that_are_as_large() {
+    let prior = counted(&[(2.0, 100), (1.0, 100)]);
+    about(share(&prior, 2.0), 100.0);
+    about(share(&prior, 1.0), 200.0);
+    about(share(&prior, 1.5), 200.0);
+    about(share(&prior, 0.5), 200.0);
+    // What everybody has is not unusual at all.
+    about(share(&counted(&[(2.0, 1_000)]), 2.0), 1_000.0);
+    // What nobody could have is so by twelve powers of ten and no more.
+    let none = Memory::default();
+    about(score(measure(Statistic::Orphaned, 1e9, 5, 100), &none), 12.0);
+}
+
+#[test]
+fn a_prior_keeps_points_that_are_a_quarter_more_than_the_last() {
+    // 124 are less than a quarter more than a hundred, 127 are more.
+    let prior = counted(&[(4.0, 100), (3.0, 24), (2.0, 3)]);
+    about(share(&prior, 4.0), 100.0);
+    about(share(&prior, 3.0), 127.0);
+    // And no more than twenty-four of them, the largest values first.
+    let mut sum = 0;
+    let curve: Vec<(f64, usize)> = (0..25)
+        .map(|point| {
+            let next = if point == 0 { 1 } else { sum + sum * 3 / 10 + 1 };
+            let more = next - sum;
+            sum = next;
+            (f64::from(30 - point), more)
+        })
+        .collect();
+    let at = |point: usize| curve[..=point].iter().map(|(_, syncs)| *syncs as f64).sum::<f64>();
+    let prior = {
+        let values = curve.iter().flat_map(|(value, syncs)| vec![*value; *syncs]).collect();
+        Prior::of(&[(100_000, BTreeMap::from([(Statistic::Orphaned, values)]))])
+    };
+    for (value, point) in [(30.0, 0), (8.0, 22), (7.0, 23), (6.0, 23)] {
+        about(share(&prior, value) * 100.0, at(point));
+    }
+}
+
+#[test]
+fn each_source_of_a_prior_counts_the_same_however_large() {
+    let of = |syncs, had| (syncs, BTreeMap::from([(Statistic::Orphaned, vec![2.0; had])]));
+    let prior = Prior::of(&[of(1_000, 100), of(10, 5)]);
+    about(share(&prior, 2.0), 300.0);
+}
+
+#[test]
+fn every_statistic_is_weighed_by_what_it_speaks_of() {
+    use Statistic as S;
+    // Losses, of which a proven one is a change; the first two take what somebody decided to remove.
+    let mild_losses = [S::PeopleGone, S::ThingsGone];
+    let losses = [
+        S::Along,
+        S::Held,
+        S::GrantCauses,
+        S::GrantsGone,
+        S::Apart,
+        S::LossAlone,
+        S::CausesAlone,
+        S::EmptiedAlone,
+        S::Emptied,
+        S::LossSum,
+    ];
+    // What takes nobody's access away by itself.
+    let mild = [
+        S::Filled,
+        S::Cleared,
+        S::Rewritten,
+        S::PeopleCame,
+        S::ThingsCame,
+        S::GrantsCame,
+        S::Lowered,
+        S::Changed,
+        S::Returned,
+    ];
+    let shapes = [
+        S::Tail,
+        S::Run,
+        S::GrantTail,
+        S::GrantRun,
+        S::TargetTails,
+        S::PageCap,
+        S::LossDays,
+        S::TailSum,
+    ];
+    for statistic in Statistic::ALL {
+        // Where nothing is known, a thousand records are six powers of ten from one.
+        let score = |value, proven| {
+            let measure = Measure { proven, ..measure(*statistic, value, 1_000, 2_000) };
+            let step = step(vec![measure]);
+            assess(&step, &Memory::default(), &Prior::default())[0].score
+        };
+        let (open, proven) = match statistic {
+            loss if mild_losses.contains(loss) => (5.0, 4.0),
+            loss if losses.contains(loss) => (6.0, 5.0),
+            mild_one if mild.contains(mild_one) => (5.0, 5.0),
+            _ => (6.0, 6.0),
+        };
+        about(score(10.0, false), open);
+        about(score(10.0, true), proven);
+        // A shape is one power more than chance makes it, and how many syncs lost something is none.
+        let least = match statistic {
+            S::LossDays => 2.0,
+            shape if shapes.contains(shape) => 3.0,
+            _ => open,
+        };
+        about(score(2.0, false), least);
+    }
 }
