@@ -152,6 +152,9 @@ mod tests {
         assert!(!stays(&words, 2).is_closed());
         assert!(stays(&words, 3).is_closed());
         assert!(!stays(&[("active", 14), ("disabled", 5)], 3).is_closed());
+        let four_each = ["a", "b", "c", "d", "e"].map(|word| (word, 4));
+        assert!(stays(&four_each, 3).is_closed());
+        assert!(!stays(&[&four_each[..], &[("f", 3)]].concat(), 3).is_closed());
         let names: Vec<String> = (0..6).map(|it| it.to_string()).collect();
         let names: Vec<(&str, u64)> = names.iter().map(|it| (it.as_str(), 3)).collect();
         assert!(!stays(&[names.as_slice(), &[("x", 2)]].concat(), 3).is_closed());

@@ -285,8 +285,8 @@ impl<'a> Work<'a> {
         let (begin, length) = listing::longest_run(&positions);
         if length > 1 {
             let value = listing::run_improbable(all, chosen, begin, length);
-            let run: Vec<Moved> =
-                open.iter().filter(|moved| moved.position >= begin).copied().collect();
+            let from = open.iter().skip_while(|moved| moved.position < begin);
+            let run: Vec<Moved> = from.take(length as usize).copied().collect();
             let told = Told::new(label, length, all).examples(names(rows, &run));
             self.put(Statistic::Run, value, told);
         }

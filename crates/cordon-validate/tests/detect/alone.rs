@@ -3,7 +3,9 @@
 
 use cordon_validate::detect::Statistic;
 
-use super::day::{Day, Record, and, counted, group, listed, member, text, user, without};
+use super::day::{
+    Day, Record, and, counted, group, held_by, listed, measure, member, text, thing, user, without,
+};
 
 /// So many users, each in three groups of thirty: user `n` in the groups `n`, `n + 1` and `n + 2`.
 fn company(users: u32) -> Day {
@@ -45,6 +47,9 @@ fn causes_of_loss_alone_are_two_or_more() {
     assert_eq!(gone(&[member(1, 1), member(40, 10)]), Some((2, all)));
     assert_eq!(gone(&[member(1, 1), member(1, 2)]), None, "one cause");
     assert_eq!(gone(&[whole(1), vec![member(40, 10)], vec![group(29)]].concat()), Some((3, all)));
+    let nine: Vec<Record> = (0..9).map(|n| member(n * 7, n * 7 % 30)).collect();
+    let told = measure(&day, &without(&day, &nine), Statistic::LossAlone).unwrap();
+    assert_eq!((told.count, told.examples.len()), (9, 5));
 }
 
 #[test]
@@ -99,6 +104,27 @@ fn three_grants_beyond_one_each_are_the_least_that_leavers_are_told_to_have_held
     assert_eq!(held([2, 4, 2]), None);
     assert_eq!(held([2, 4, 3]), Some(3));
     assert_eq!(held([1, 4, 4]), Some(3));
+}
+
+#[test]
+fn leavers_are_people_who_are_gone() {
+    let day = company(100);
+    // Five who stay lost two grants each.
+    let stripped =
+        (0..5).flat_map(|n| [member(n * 7, n * 7 % 30), member(n * 7, (n * 7 + 1) % 30)]);
+    let after = without(&day, &stripped.collect::<Vec<_>>());
+    for statistic in [Statistic::Held, Statistic::Apart] {
+        assert_eq!(counted(&day, &after, statistic), None, "{statistic:?}");
+    }
+    // Robots are no people.
+    let robots: Vec<Record> = (0..5).map(|n| thing("robot", format!("u{n}"))).collect();
+    let held: Vec<Record> =
+        (0..5).flat_map(|n| (0..3).map(move |g| held_by("robot", n, n * 3 + g, "m"))).collect();
+    let day = and(&and(&day, robots.clone()), held.clone());
+    let after = without(&day, &[robots, held].concat());
+    for statistic in [Statistic::Held, Statistic::Apart] {
+        assert_eq!(counted(&day, &after, statistic), None, "{statistic:?}");
+    }
 }
 
 #[test]

@@ -65,7 +65,11 @@ fn new_records_without_a_value_that_nearly_all_have_are_counted() {
     let before = users(400, |n| if n < 397 { mail(n) } else { user(n) });
     let joined = super::day::and(&before, [user(400)]);
     assert_eq!(counted(&before, &joined, Statistic::Filled), None);
-    // Nor do the first of a type.
+    // What the only one of a type has, the second lacks.
+    let one = super::day::and(&before, [thing("laptop", "l1").with("serial", text("s1"))]);
+    let two = super::day::and(&one, [thing("laptop", "l2")]);
+    assert_eq!(counted(&one, &two, Statistic::Filled), Some((1, 2)));
+    // The first of a type say nothing.
     let first = super::day::and(&before, [group(1), group(2).with("mail", text("a"))]);
     assert_eq!(counted(&before, &first, Statistic::Filled), None);
 }
@@ -80,7 +84,7 @@ fn a_value_that_is_under_another_attribute_now_was_renamed_and_not_lost() {
         user.without("mail").with("email", mail)
     });
     assert_eq!(counted(&before, &renamed, Statistic::Renamed), Some((5, 100)));
-    for lost in [Statistic::Stripped, Statistic::Cleared, Statistic::Filled] {
+    for lost in [Statistic::Stripped, Statistic::Cleared, Statistic::Filled, Statistic::Recased] {
         assert_eq!(counted(&before, &renamed, lost), None, "{lost:?}");
     }
     // The login had the same value before, and what is new has another one.
@@ -189,6 +193,16 @@ fn the_attribute_with_the_most_changes_is_the_one_that_is_told() {
     };
     assert_eq!(of(5, 3), ("user.a".to_owned(), 5));
     assert_eq!(of(3, 5), ("user.b".to_owned(), 5));
+}
+
+#[test]
+fn five_at_least_got_another_value_before_it_is_told() {
+    let day = users(100, |n| if n < 8 { user(n).with("title", text("x")) } else { user(n) });
+    let of = |count| {
+        let after = turned(&day, count, |user| user.with("title", text("y")));
+        counted(&day, &after, Statistic::Rewritten)
+    };
+    assert_eq!([4, 5].map(of), [None, Some((5, 100))]);
 }
 
 #[test]

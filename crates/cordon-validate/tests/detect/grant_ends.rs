@@ -183,4 +183,6 @@ fn of_each_group_that_is_emptied_two_members_are_named_and_five_of_all() {
     assert_eq!(named(2), (4, 2));
     let found = measure(&teams, &lost(&teams, 3, 0..9), Statistic::Emptied).unwrap();
     assert_eq!((found.count, found.examples.len()), (9, 5));
+    let distinct: std::collections::BTreeSet<&String> = found.examples.iter().collect();
+    assert_eq!(distinct.len(), 5);
 }

@@ -34,6 +34,15 @@ fn the_end_of_a_listing_is_as_improbable_as_one_choice_of_so_many() {
 }
 
 #[test]
+fn those_at_the_end_or_in_the_run_are_named_and_no_others() {
+    let named = |leavers: &[u32], statistic| leaving(300, leavers, statistic).unwrap().examples;
+    let users = |numbers: &[u32]| numbers.iter().map(|n| format!("user:u{n}")).collect::<Vec<_>>();
+    assert_eq!(named(&[50, 298, 299], Statistic::Tail), users(&[299, 298]));
+    assert_eq!(named(&[10, 51, 52, 53, 110], Statistic::Run), users(&[51, 52, 53]));
+    assert_eq!(named(&(51..60).collect::<Vec<_>>(), Statistic::Run), users(&[51, 52, 53, 54, 55]));
+}
+
+#[test]
 fn a_run_is_as_improbable_as_its_places_leave_it() {
     // Three side by side could begin in 298 places.
     told(leaving(300, &[51, 52, 53], Statistic::Run), 3, ways(300, 3) - 298.0_f64.log10());

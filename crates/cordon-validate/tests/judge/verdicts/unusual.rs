@@ -2,7 +2,7 @@
 
 use cordon_model::{Outcome, Severity};
 use cordon_validate::Zone;
-use cordon_validate::detect::{Measure, Statistic, Step};
+use cordon_validate::detect::{Learned, Measure, Memory, Prior, Statistic, Step};
 use cordon_validate::lookup::{Answers, Lookup};
 
 use crate::scene::{Move, Scene, digest, record_type};
@@ -100,4 +100,30 @@ fn what_somebody_answers_for_is_not_read_again_either() {
         assert_eq!(told.severity, Severity::Info);
         assert!(told.message.contains("exempted until 2026-03-07 by o"), "{told:?}");
     }
+}
+
+#[test]
+fn an_amount_is_told_beside_the_most_that_was_known_as_records_of_this_source() {
+    // Three hundred of four hundred, whose root is twenty: fifteen.
+    let step = |value: f64| {
+        let gone = Measure {
+            statistic: Statistic::GrantsGone,
+            value,
+            subject: "grant".to_owned(),
+            count: (value * 20.0) as u64,
+            of: 400,
+            proven: false,
+            examples: Vec::new(),
+        };
+        Step { measures: vec![gone], changed: true, records: 400, ..Step::default() }
+    };
+    let mut curves = Prior::shipped().curves();
+    let (_, curve) = curves.find(|(statistic, _)| *statistic == Statistic::GrantsGone).unwrap();
+    let elsewhere = (curve[0].0 * 20.0).round();
+    let mut scene = Scene::users(Move::removing(300, 1));
+    scene.candidate.step = Some(step(15.0));
+    scene.history.memory = Some(Memory::default().learn(&step(1.0), Learned::Accepted));
+    let told = scene.verdict().findings[0].message.clone();
+    let known = format!("; at most 20 here so far, {elsewhere} in other sources of this size");
+    assert!(told.contains("300 of 400") && told.contains(&known), "{told}");
 }
