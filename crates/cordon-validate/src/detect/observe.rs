@@ -253,14 +253,6 @@ impl Observer {
         self.targets.of(entitlement)
     }
 
-    /// Whether [`Observer::row`] still takes rows of this type. A feeder may stop reading earlier.
-    pub fn wants_rows(&self, record_type: &RecordType) -> bool {
-        self.find(record_type).is_some_and(|section| {
-            let held = [section.lost_rows.len(), section.new_rows.len(), section.pairs.len()];
-            held.iter().any(|rows| *rows < ROWS_MAX)
-        })
-    }
-
     /// The row of a changed record: before, when it is not new, and after, when it is not gone.
     pub fn row(&mut self, key: Key, before: Option<&Row>, after: Option<&Row>) {
         let Some(row) = before.or(after) else { return };
@@ -302,10 +294,6 @@ impl Observer {
             section.new_rows.sort_by_key(|(key, _)| *key);
             section.pairs.sort_by_key(|(key, _, _)| *key);
         }
-    }
-
-    fn find(&self, record_type: &RecordType) -> Option<&Section> {
-        self.sections.iter().find(|section| section.record_type == *record_type)
     }
 }
 
