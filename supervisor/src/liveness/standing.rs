@@ -66,6 +66,7 @@ mod tests {
         for brought in [vec![0; halves + 2], bringing] {
             let weights = check(Credit::Lost, &brought);
             let (little, rest) = weights.split_at(halves);
+            assert_eq!(little.first(), Some(&Little));
             assert!(little.iter().all(|weight| *weight == Little), "{little:?}");
             assert_eq!(rest, [Least, Least]);
         }
