@@ -29,7 +29,7 @@ mod pace;
 mod protocol;
 
 pub(crate) use pace::Crowd;
-use pace::Pace;
+use pace::{Pace, Seat};
 pub(crate) use protocol::Violation;
 use protocol::{Protocol, Step};
 
@@ -130,8 +130,8 @@ pub(crate) struct Session {
     pub(crate) progress: tokio::sync::watch::Sender<Option<(SyncNumber, Progress)>>,
     /// Finds the connector's secrets in what it says.
     pub(crate) redactor: Redactor,
-    /// The syncs beside it.
-    pub(crate) crowd: Crowd,
+    /// Its place among the syncs beside it.
+    pub(crate) seat: Seat,
     /// Drills.
     pub(crate) faults: Hook,
 }
@@ -201,7 +201,7 @@ impl Session {
         let mut protocol = Protocol::new(self.records_max, self.redactor.clone());
         let mut progress = Progress { phase: "reading".into(), ..Progress::default() };
         let mut last_shown = Instant::now();
-        let (seat, begun) = (self.crowd.enter(), Instant::now());
+        let begun = Instant::now();
         let mut gave_way = Duration::ZERO;
         loop {
             let message = match stream.message().await {
@@ -212,7 +212,7 @@ impl Session {
             let step = protocol.take(message)?;
             counted.note(protocol.work(), protocol.brought());
             let wait = pace.take(begun.elapsed(), step.records());
-            if !wait.is_zero() && !seat.is_alone(Instant::now()) {
+            if !wait.is_zero() && !self.seat.is_alone(Instant::now()) {
                 tokio::time::sleep(wait).await;
                 gave_way += wait;
             }

@@ -15,7 +15,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-pub(crate) use group::{CPU_PERIOD_US, GroupName, Groups, remove_all};
+pub(crate) use group::{CPU_PERIOD_US, GroupName, Groups, quota_us, remove_all};
 
 /// What a group can do for us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

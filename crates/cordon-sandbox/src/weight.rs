@@ -8,7 +8,7 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use crate::cgroup::CPU_PERIOD_US;
+use crate::cgroup::{CPU_PERIOD_US, quota_us};
 
 /// How a connector stands beside others on this host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,11 +60,11 @@ pub fn weigh(groups: &[PathBuf], weight: Weight, limit: Option<u64>) -> io::Resu
 }
 
 /// How much processor time the tasks may have in a period of the kernel's, by both versions.
-fn write_quota(group: &Path, percent: Option<u64>) -> io::Result<bool> {
-    let quota = percent.map(|percent| percent * CPU_PERIOD_US / 100);
+fn write_quota(group: &Path, percent: Option<u64>) -> io::Result<()> {
+    let quota = percent.map(quota_us);
     let v1 = quota.map_or("-1".to_owned(), |quota| quota.to_string());
     let v2 = quota.map_or("max".to_owned(), |quota| format!("{quota} {CPU_PERIOD_US}"));
-    write(group, &[("cpu.cfs_quota_us", &v1), ("cpu.max", &v2)])
+    write(group, &[("cpu.cfs_quota_us", &v1), ("cpu.max", &v2)]).map(drop)
 }
 
 /// Writes those files that are there; whether any is.
@@ -114,6 +114,7 @@ mod tests {
         assert!(weigh(&groups, Weight::Usual, None).unwrap());
         assert_eq!((read("cpu.idle"), read("cpu.weight")), ("0".into(), "100".into()));
     }
+
     #[test]
     fn little_is_a_limit_below_that_which_was_set_and_ends_with_it() {
         for (file, unlimited, own, little) in [

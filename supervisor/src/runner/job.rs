@@ -241,7 +241,7 @@ impl Errand {
             cancel: self.cancel.clone(),
             progress: progress.clone(),
             redactor: process.redactor.clone(),
-            crowd: self.host.crowd.clone(),
+            seat: self.host.crowd.enter(self.connector.name.clone()),
             faults: self.host.faults.clone(),
         };
         let read = session.run(process, staging, last_good.clone()).await;

@@ -13,6 +13,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use cordon_model::ConnectorName;
+
 use crate::limits::{
     CROWD_LINGERS, SMALL_MESSAGES_AT_ONCE, SMALL_MESSAGES_PER_SECOND, UNUSUAL_RECORDS_FROM,
     UNUSUAL_RECORDS_PER_SECOND,
@@ -87,18 +89,22 @@ pub(crate) struct Crowd(Arc<Mutex<Seats>>);
 #[derive(Debug, Default)]
 struct Seats {
     taken: usize,
-    /// When one was left last.
-    left: Option<Instant>,
+    /// Whose was left a moment ago, and when: at most one of each connector.
+    left: Vec<(ConnectorName, Instant)>,
 }
 
 /// One of them; it leaves when dropped.
 #[derive(Debug)]
-pub(super) struct Seat(Crowd);
+pub(crate) struct Seat {
+    crowd: Crowd,
+    of: ConnectorName,
+}
 
 impl Crowd {
-    pub(super) fn enter(&self) -> Seat {
+    /// The sync of that connector is one of them from here on.
+    pub(crate) fn enter(&self, of: ConnectorName) -> Seat {
         self.seats().taken += 1;
-        Seat(self.clone())
+        Seat { crowd: self.clone(), of }
     }
 
     fn seats(&self) -> MutexGuard<'_, Seats> {
@@ -107,20 +113,26 @@ impl Crowd {
 }
 
 impl Seat {
-    /// Whether no other sync is read, or was a moment ago: who syncs over and over has pauses.
+    /// Whether no other connector's sync is read, or was a moment ago: who syncs over and over has
+    /// pauses.
     pub(super) fn is_alone(&self, now: Instant) -> bool {
-        let seats = self.0.seats();
-        let lingers = |left| now.saturating_duration_since(left) < CROWD_LINGERS;
-        seats.taken <= 1 && !seats.left.is_some_and(lingers)
+        let seats = self.crowd.seats();
+        let was_there = |(of, at): &(ConnectorName, Instant)| *of != self.of && lingers(*at, now);
+        seats.taken <= 1 && !seats.left.iter().any(was_there)
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let mut seats = self.0.seats();
+        let (mut seats, now) = (self.crowd.seats(), Instant::now());
         seats.taken -= 1;
-        seats.left = Some(Instant::now());
+        seats.left.retain(|(of, at)| *of != self.of && lingers(*at, now));
+        seats.left.push((self.of.clone(), now));
     }
+}
+
+fn lingers(left: Instant, now: Instant) -> bool {
+    now.saturating_duration_since(left) < CROWD_LINGERS
 }
 
 #[cfg(test)]
@@ -208,13 +220,25 @@ mod tests {
     #[test]
     fn a_sync_is_alone_until_another_is_read_and_again_a_moment_after_it() {
         let crowd = Crowd::default();
-        let one = crowd.enter();
+        let enter = |name: &str| crowd.enter(ConnectorName::new(name).unwrap());
+        let one = enter("one");
         let now = Instant::now();
         assert!(one.is_alone(now));
-        let other = crowd.enter();
+        let other = enter("other");
         assert!(!one.is_alone(now) && !other.is_alone(now));
         drop(other);
         assert!(!one.is_alone(Instant::now()), "the next may begin at once");
         assert!(one.is_alone(Instant::now() + CROWD_LINGERS));
+    }
+
+    #[test]
+    fn its_own_last_sync_is_no_other() {
+        let crowd = Crowd::default();
+        let enter = |name: &str| crowd.enter(ConnectorName::new(name).unwrap());
+        drop(enter("one"));
+        assert!(enter("one").is_alone(Instant::now()));
+        drop(enter("other"));
+        drop(enter("one"));
+        assert!(!enter("one").is_alone(Instant::now()), "the other left a moment ago");
     }
 }

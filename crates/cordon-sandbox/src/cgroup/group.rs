@@ -23,6 +23,11 @@ use crate::{
 /// Period over which processor time is measured out.
 pub(crate) const CPU_PERIOD_US: u64 = 100_000;
 
+/// What so many percent of a core are in a period.
+pub(crate) fn quota_us(percent: u64) -> u64 {
+    percent * CPU_PERIOD_US / 100
+}
+
 /// How long a freeze may take before the kill goes on without it.
 const FREEZE_WAIT: Duration = Duration::from_millis(100);
 
@@ -246,13 +251,12 @@ impl Group {
             }
             (Role::Cpu, Version::V1) => {
                 self.write("cpu.cfs_period_us", &CPU_PERIOD_US.to_string())?;
-                self.write("cpu.cfs_quota_us", &(asked * CPU_PERIOD_US / 100).to_string())?;
+                self.write("cpu.cfs_quota_us", &quota_us(asked).to_string())?;
                 let quota = self.number("cpu.cfs_quota_us")?;
                 Ok((quota * 100 / CPU_PERIOD_US, String::new()))
             }
             (Role::Cpu, Version::V2) => {
-                let quota = asked * CPU_PERIOD_US / 100;
-                self.write("cpu.max", &format!("{quota} {CPU_PERIOD_US}"))?;
+                self.write("cpu.max", &format!("{} {CPU_PERIOD_US}", quota_us(asked)))?;
                 let text = fs::read_to_string(self.dir.join("cpu.max"))?;
                 let quota: Option<u64> =
                     text.split_whitespace().next().and_then(|word| word.parse().ok());
