@@ -12,13 +12,15 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 
 use super::machine::{Boot, Machine};
-use super::{PATIENCE, Place, empty, image};
+use super::{Place, empty, image};
 use crate::run::say;
 
 /// Rounds that the guest is let accept before a cut, at most.
 const ROUNDS_MAX: u32 = 3;
 /// How soon after its last round, or after its disk was mounted, a cut comes.
 const MOMENT_MAX_MS: u64 = 6_000;
+/// A boot that says nothing for so long has failed, or its kernel stands still.
+const PATIENCE: Duration = Duration::from_secs(5 * 60);
 /// One cut in so many comes while the guest still looks at what the last one left.
 const DURING_RECOVERY: u32 = 5;
 
@@ -27,6 +29,8 @@ const DURING_RECOVERY: u32 = 5;
 pub(super) struct Cuts {
     pub(super) made: u32,
     pub(super) during_recovery: u32,
+    /// Cuts of a machine whose own kernel stood still.
+    pub(super) still: u32,
     pub(super) rounds: u64,
     pub(super) checks: u32,
     pub(super) seed: u64,
@@ -61,8 +65,8 @@ impl Promised {
 
     fn words(&self, last: bool) -> String {
         format!(
-            "init=/usr/local/sbin/cordon-vm-cuts cordon.round={} cordon.sync={} cordon.digest={} \
-             cordon.delivered={} cordon.last={}",
+            "init=/usr/local/sbin/cordon-vm-cuts softlockup_panic=1 cordon.round={} cordon.sync={} \
+             cordon.digest={} cordon.delivered={} cordon.last={}",
             self.round,
             self.sync,
             self.digest,
@@ -83,7 +87,7 @@ pub(super) fn run(place: &Place, wanted: u32, seed: u64) -> anyhow::Result<Cuts>
     let mut promised = Promised::default();
     let begun = Instant::now();
     while cuts.broken.is_empty() {
-        let last = cuts.made == wanted;
+        let last = cuts.made >= wanted;
         let words = promised.words(last);
         let boot = Boot {
             image: &place.image,
@@ -94,10 +98,16 @@ pub(super) fn run(place: &Place, wanted: u32, seed: u64) -> anyhow::Result<Cuts>
             words: &words,
         };
         let mut machine = boot.start()?;
-        one_boot(&mut machine, &mut cuts, &mut promised, &mut dice, last)
-            .with_context(|| format!("boot {} of the power cuts", cuts.made + 1))?;
+        let followed = one_boot(&mut machine, &mut cuts, &mut promised, &mut dice, last);
         machine.cut();
-        if last {
+        let still = followed.is_err() && machine.stands_still();
+        if still {
+            // The power is the only way out of it, and a cut like any other.
+            cuts.still += 1;
+        } else {
+            followed.with_context(|| format!("boot {} of the power cuts", cuts.made + 1))?;
+        }
+        if last && !still {
             break;
         }
         cuts.made += 1;

@@ -32,6 +32,7 @@ pub(super) struct Boot<'a> {
 pub(super) struct Machine {
     child: Child,
     lines: PathBuf,
+    console: PathBuf,
     read: u64,
     partial: String,
 }
@@ -40,7 +41,8 @@ impl Boot<'_> {
     pub(super) fn start(&self) -> anyhow::Result<Machine> {
         let lines = self.folder.join("serial");
         let _ = fs::remove_file(&lines);
-        let console = File::create(self.folder.join("console"))?;
+        let console_path = self.folder.join("console");
+        let console = File::create(&console_path)?;
         let words = format!(
             "root=/dev/nvme0n1 rw console=ttyS0 quiet panic=-1 systemd.show_status=0 \
              mitigations=off nokaslr no_timer_check {}",
@@ -69,7 +71,7 @@ impl Boot<'_> {
             .stderr(console)
             .spawn()
             .context("cannot start the virtual machine")?;
-        Ok(Machine { child, lines, read: 0, partial: String::new() })
+        Ok(Machine { child, lines, console: console_path, read: 0, partial: String::new() })
     }
 }
 
@@ -116,6 +118,13 @@ impl Machine {
             }
             std::thread::sleep(LOOK);
         }
+    }
+
+    /// Whether the guest's kernel says that it stands still: an emulator's doing, since no program can
+    /// stop a kernel.
+    pub(super) fn stands_still(&self) -> bool {
+        let console = fs::read(&self.console).unwrap_or_default();
+        String::from_utf8_lossy(&console).contains("soft lockup")
     }
 
     /// Cuts the power.

@@ -116,9 +116,13 @@ impl Report {
 }
 
 fn counts(cuts: &Cuts) -> String {
+    let still = match cuts.still {
+        0 => String::new(),
+        still => format!(", {still} since the emulated kernel itself stood still"),
+    };
     format!(
-        "{} cuts (seed {}), {} of them before the guest had looked at what the last one left; {} \
-         boots checked every invariant, {} rounds, {} breaks, {} s",
+        "{} cuts (seed {}), {} of them before the guest had looked at what the last one left{still}; \
+         {} boots checked every invariant, {} rounds, {} breaks, {} s",
         cuts.made,
         cuts.seed,
         cuts.during_recovery,
