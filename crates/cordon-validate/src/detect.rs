@@ -24,6 +24,7 @@ mod assess;
 mod came;
 mod causes;
 mod grants;
+mod kept;
 mod listing;
 mod memory;
 mod observe;
