@@ -21,6 +21,7 @@
 //! counted, not days), and any learning from what was not accepted.
 
 mod assess;
+mod attributes;
 mod came;
 mod causes;
 mod grants;
@@ -29,6 +30,7 @@ mod listing;
 mod memory;
 mod observe;
 mod prior;
+mod resources;
 mod statistic;
 mod step;
 mod targets;
