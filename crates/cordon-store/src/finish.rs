@@ -83,7 +83,7 @@ pub(crate) fn merge(
     }
     timings.carry = lap.take();
     let targets = staging.take_targets()?;
-    let mut watch = watch(&mut staging, &reports, last_good);
+    let watch = watch(&mut staging, &reports, last_good);
     // Both only read indexes, so they share the two cores that hashing and encoding had.
     let (dangling, step) = std::thread::scope(|scope| {
         let dangling = scope.spawn(|| {
@@ -91,7 +91,7 @@ pub(crate) fn merge(
             let found = references::dangling(&staging, targets, &parts, beyond);
             (found, lap.take())
         });
-        let step = step(&staging.store, last_good, &parts, watch.as_mut());
+        let step = step(&staging.store, last_good, &parts, watch);
         timings.diff = lap.take();
         (dangling.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), step)
     });
@@ -99,7 +99,6 @@ pub(crate) fn merge(
     let references::Dangling { missed, cut } = dangling.0?;
     defects.extend(missed);
     let step = step?;
-    let shape = watch.map(Watch::finish);
     lap.take();
     for of in &mut staging.types {
         let rows = u64::from(of.rows);
@@ -108,7 +107,7 @@ pub(crate) fn merge(
     defects.sort_by(|a, b| {
         (&a.record_type, a.kind, &a.column).cmp(&(&b.record_type, b.kind, &b.column))
     });
-    let mut manifest = manifest(&staging, &reports, last_good, &parts, (step, shape), defects);
+    let mut manifest = manifest(&staging, &reports, last_good, &parts, step, defects);
     if let Some(last_good) = last_good
         && let Some(buried) = Burial::of(&staging, &reports, last_good).bury(&parts)?
     {

@@ -27,6 +27,9 @@ use crate::stage::StageError;
 const WRITE_BYTES: usize = 256 << 10;
 /// Beyond this a dictionary saves nothing that the compression does not.
 const DICTIONARY_BYTES_MAX: usize = 64 << 10;
+/// Rows of a page, at most. Whoever wants one row decodes a page of each column: fewer rows cost no
+/// room worth naming until the compression has too little to look at.
+const PAGE_ROWS_MAX: usize = 4 << 10;
 
 /// A Parquet file that grows.
 pub(crate) struct ParquetFile {
@@ -81,6 +84,7 @@ fn properties() -> WriterProperties {
     let mut properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(level))
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS_MAX))
+        .set_data_page_row_count_limit(PAGE_ROWS_MAX)
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_dictionary_page_size_limit(DICTIONARY_BYTES_MAX);
     // Nearly every row has another value: a dictionary would be given up after much hashing.

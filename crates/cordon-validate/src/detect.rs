@@ -21,13 +21,16 @@
 //! counted, not days), and any learning from what was not accepted.
 
 mod assess;
+mod attributes;
 mod came;
 mod causes;
 mod grants;
+mod kept;
 mod listing;
 mod memory;
 mod observe;
 mod prior;
+mod resources;
 mod statistic;
 mod step;
 mod targets;

@@ -27,10 +27,10 @@ impl Store {
         let old = &candidate.manifest;
         let parts: Vec<Part> = old.files.iter().map(stored).collect();
         let reports = reports(old);
-        let mut watch = old.step.as_ref().map(|_| {
+        let watch = old.step.as_ref().map(|_| {
             finish::Watch::new(&reports, HeldOn::default(), KeyHasher::new(&self.shared.key))
         });
-        let step = finish::step(self, Some(onto), &parts, watch.as_mut())?;
+        let (step, shape) = finish::step(self, Some(onto), &parts, watch)?;
         let mut delta = finish::delta_between(&old.census, &onto.manifest, &step);
         for (record_type, types) in &mut delta.types {
             let known = old.delta.as_ref().and_then(|delta| delta.types.get(record_type));
@@ -39,7 +39,7 @@ impl Store {
         let manifest = Manifest {
             against: Some(onto.manifest.sync),
             delta: Some(delta),
-            step: watch.map(finish::Watch::finish),
+            step: shape,
             // They follow from the snapshot that it is compared with, and are made anew when what is
             // left is published.
             tombstones: Vec::new(),

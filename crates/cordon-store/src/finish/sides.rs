@@ -1,6 +1,7 @@
 //! One kind and type on both sides of a step, and the rows of a few of its records.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use cordon_model::{RecordType, Row};
 
@@ -39,31 +40,40 @@ impl<'a> Sides<'a> {
 }
 
 /// The files of both sides that were needed so far. Opening a stored one reads all of it, to compare
-/// it with its digest; so it is done once.
+/// it with its digest; so it is done once, whoever asks first.
 pub(super) struct Opened<'a> {
-    sides: &'a Sides<'a>,
-    files: BTreeMap<(Side, u32), DataFile>,
+    pub(super) sides: &'a Sides<'a>,
+    before: Vec<OnceLock<DataFile>>,
+    after: Vec<OnceLock<DataFile>>,
+    opening: Mutex<()>,
 }
 
 impl<'a> Opened<'a> {
     pub(super) fn new(sides: &'a Sides<'a>) -> Self {
-        Self { sides, files: BTreeMap::new() }
+        let none = |count| (0..count).map(|_| OnceLock::new()).collect();
+        let (before, after) = (none(sides.before.len()), none(sides.after.len()));
+        Self { sides, before, after, opening: Mutex::new(()) }
     }
 
-    fn file(&mut self, side: Side, file: u32) -> Result<&DataFile, ReadError> {
-        let entry = match self.files.entry((side, file)) {
-            std::collections::btree_map::Entry::Occupied(known) => return Ok(known.into_mut()),
-            std::collections::btree_map::Entry::Vacant(entry) => entry,
-        };
+    fn file(&self, side: Side, file: u32) -> Result<&DataFile, ReadError> {
         let (sides, at) = (self.sides, file as usize);
-        Ok(entry.insert(match side {
+        let place = match side {
+            Side::Before => &self.before[at],
+            Side::After => &self.after[at],
+        };
+        let _alone = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = place.get() {
+            return Ok(file);
+        }
+        let opened = match side {
             Side::Before => sides.store.open_data(sides.before[at])?,
             Side::After => sides.after[at].data(sides.store)?,
-        }))
+        };
+        Ok(place.get_or_init(|| opened))
     }
 
     /// The keys of a few records, in their order, wherever their rows are.
-    pub(super) fn names(&mut self, examples: &[(Side, Located)]) -> Result<Vec<String>, ReadError> {
+    pub(super) fn names(&self, examples: &[(Side, Located)]) -> Result<Vec<String>, ReadError> {
         let mut names = vec![String::new(); examples.len()];
         for ((side, file), places) in by_file(examples) {
             let rows: Vec<_> = places.iter().map(|at| examples[*at].1.entry.row).collect();
@@ -74,55 +84,26 @@ impl<'a> Opened<'a> {
         Ok(names)
     }
 
-    /// The rows of records, in their order, wherever they are. The two sides are read at the same
-    /// time: nearly all that it takes is decoding pages, and there is another core.
-    pub(super) fn rows(&mut self, of: &[(Side, Located)]) -> Result<Vec<Row>, ReadError> {
-        let files = by_file(of);
-        for (side, file) in files.keys() {
-            self.file(*side, *file)?;
-        }
-        let this = &*self;
-        let read = |side: Side| -> Result<Vec<(usize, Row)>, ReadError> {
-            let mut found = Vec::new();
-            for ((_, file), places) in files.iter().filter(|((of, _), _)| *of == side) {
-                this.read(side, *file, places, of, &mut found)?;
+    /// The rows of records, in their order, wherever they are.
+    pub(super) fn rows(&self, of: &[(Side, Located)]) -> Result<Vec<Row>, ReadError> {
+        let mut found: Vec<(usize, Row)> = Vec::with_capacity(of.len());
+        for ((side, file), places) in by_file(of) {
+            let data = self.file(side, file)?;
+            let mut numbers: Vec<_> = places.iter().map(|at| of[*at].1.entry.row).collect();
+            numbers.sort_unstable();
+            numbers.dedup();
+            let fetched = data.fetch(&numbers)?;
+            for at in places {
+                let row = of[at].1.entry.row;
+                let damage = || {
+                    let damage = Damage::Rows { expected: u64::from(row) + 1, found: 0 };
+                    ReadError::damaged(data.path(), damage)
+                };
+                found.push((at, data.row(&fetched, row).ok_or_else(damage)?));
             }
-            Ok(found)
-        };
-        let (before, after) = std::thread::scope(|scope| {
-            let after = scope.spawn(|| read(Side::After));
-            let before = read(Side::Before);
-            (before, after.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-        });
-        let mut found: Vec<(usize, Row)> = before?;
-        found.extend(after?);
+        }
         found.sort_unstable_by_key(|(at, _)| *at);
         Ok(found.into_iter().map(|(_, row)| row).collect())
-    }
-
-    /// Reads the rows of those records that are in one file, which is open.
-    fn read(
-        &self,
-        side: Side,
-        file: u32,
-        places: &[usize],
-        of: &[(Side, Located)],
-        found: &mut Vec<(usize, Row)>,
-    ) -> Result<(), ReadError> {
-        let Some(data) = self.files.get(&(side, file)) else { return Ok(()) };
-        let mut numbers: Vec<_> = places.iter().map(|at| of[*at].1.entry.row).collect();
-        numbers.sort_unstable();
-        numbers.dedup();
-        let fetched = data.fetch(&numbers)?;
-        for at in places {
-            let row = of[*at].1.entry.row;
-            let damage = || {
-                let damage = Damage::Rows { expected: u64::from(row) + 1, found: 0 };
-                ReadError::damaged(data.path(), damage)
-            };
-            found.push((*at, data.row(&fetched, row).ok_or_else(damage)?));
-        }
-        Ok(())
     }
 }
 

@@ -1,14 +1,17 @@
-//! The step from the last known good to the candidate, counted in one walk over their indexes.
+//! The step from the last known good to the candidate, counted in one walk over their indexes, and
+//! watched beside it where somebody wants its shape.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::BuildHasherDefault;
+use std::sync::Arc;
 
 use cordon_model::{RecordKind, RecordType};
+use cordon_validate::detect::Step as Shape;
 use cordon_validate::{PrivilegedCensus, PrivilegedDelta, ScopeDelta, TypeDelta};
 
 use crate::finish::Part;
 use crate::finish::sides::{Opened, Side, Sides};
-use crate::finish::watch::Watch;
+use crate::finish::watch::{Teller, Watch};
 use crate::hash::AsIs;
 use crate::index::{Located, Merged, Step, walk};
 use crate::limits::EXAMPLES_MAX;
@@ -46,22 +49,43 @@ pub(crate) fn step(
     store: &Store,
     last_good: Option<&Snapshot>,
     parts: &[Part],
-    mut watch: Option<&mut Watch>,
-) -> Result<Stepped, StageError> {
+    watch: Option<Watch>,
+) -> Result<(Stepped, Option<Shape>), StageError> {
     let old: &[FileEntry] = last_good.map_or(&[], |snapshot| &snapshot.manifest.files);
+    let types = types(store, old, parts);
+    std::thread::scope(|scope| {
+        let (teller, measuring) = watch.map(|watch| watch.start(scope)).unzip();
+        let stepped = walk_all(&types, teller)?;
+        let shape = measuring.map(|measuring| {
+            measuring.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        });
+        Ok((stepped, shape.transpose()?))
+    })
+}
+
+/// Both sides of every kind and type. Entitlements come before grants in this order, as the sets of
+/// privileged ones need it.
+fn types<'a>(store: &'a Store, old: &'a [FileEntry], parts: &'a [Part]) -> Vec<Sides<'a>> {
     let mut types: Vec<&RecordType> = old.iter().map(|file| &file.record_type).collect();
     types.extend(parts.iter().map(|part| &part.entry.record_type));
-    // Entitlements come before grants in this order, as the sets of privileged ones need it.
     types.sort();
     types.dedup();
+    let sides = types.into_iter().map(|record_type| {
+        let before = old.iter().filter(|file| file.record_type == *record_type);
+        let after = parts.iter().filter(|part| part.entry.record_type == *record_type);
+        Sides { store, record_type, before: before.collect(), after: after.collect() }
+    });
+    sides.collect()
+}
+
+fn walk_all<'a>(
+    types: &'a [Sides<'a>],
+    mut teller: Option<Teller<'a>>,
+) -> Result<Stepped, StageError> {
     let mut stepped = Stepped::default();
     let mut sets = Sets::default();
-    for record_type in types {
-        let before: Vec<_> = old.iter().filter(|file| file.record_type == *record_type).collect();
-        let after = parts.iter().filter(|part| part.entry.record_type == *record_type);
-        let after: Vec<_> = after.collect();
-        let sides = Sides { store, record_type, before, after };
-        step_type(&sides, &mut sets, &mut stepped, watch.as_deref_mut())?;
+    for sides in types {
+        step_type(sides, &mut sets, &mut stepped, teller.as_mut())?;
     }
     stepped.privileged_now.entitlements = sets.after.len() as u64;
     stepped.privileged_now.grants = stepped.privileged.after;
@@ -105,15 +129,18 @@ struct Walk {
     privileged_examples: Vec<(Side, Located)>,
 }
 
-fn step_type(
-    sides: &Sides<'_>,
+fn step_type<'a>(
+    sides: &'a Sides<'a>,
     sets: &mut Sets,
     stepped: &mut Stepped,
-    watch: Option<&mut Watch>,
+    mut teller: Option<&mut Teller<'a>>,
 ) -> Result<(), StageError> {
     let before = || sides.before.iter().copied();
     let after = || sides.after.iter().map(|part| &part.entry);
-    let mut watch = watch.map(|watch| (watch.begin(sides), watch));
+    let opened = Arc::new(Opened::new(sides));
+    if let Some(teller) = &mut teller {
+        teller.begin(&opened);
+    }
     let mut counts = Walk {
         delta: TypeDelta::default(),
         before: ByScope::new(before()),
@@ -148,17 +175,12 @@ fn step_type(
             }
             RecordKind::Grant => privileged = counts.count_privileged(old, new, sets),
         }
-        if let Some((of_type, watch)) = &mut watch {
-            watch.see(of_type, old.as_ref(), new.as_ref(), privileged);
+        if let Some(teller) = &mut teller {
+            teller.see(old.as_ref(), new.as_ref(), privileged);
         }
         Ok::<_, StageError>(())
     })?;
-    let mut opened = Opened::new(sides);
-    counts.put_names(&mut opened)?;
-    if let Some((of_type, watch)) = watch {
-        watch.end(&of_type, &mut opened)?;
-        watch.columns(sides);
-    }
+    counts.put_names(&opened)?;
     counts.put_scopes(sides, stepped);
     stepped.privileged.before += counts.privileged.before;
     stepped.privileged.after += counts.privileged.after;
@@ -249,7 +271,7 @@ impl Walk {
     }
 
     /// Fetches the keys of all examples.
-    fn put_names(&mut self, opened: &mut Opened<'_>) -> Result<(), ReadError> {
+    fn put_names(&mut self, opened: &Opened<'_>) -> Result<(), ReadError> {
         let of = |side, examples: &[Located]| -> Vec<(Side, Located)> {
             examples.iter().map(|located| (side, *located)).collect()
         };

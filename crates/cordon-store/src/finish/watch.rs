@@ -7,19 +7,28 @@
 //!
 //! A grant's index entry knows its entitlement. What that is held on was collected while the sync
 //! arrived; of an entitlement that is gone its row tells; else the entitlement stands for itself.
+//!
+//! It runs beside the walk, on a thread of its own, and reads the rows of one type while the next is
+//! walked.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod listing;
+mod told;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+use std::thread::{Scope, ScopedJoinHandle};
 
 use cordon_model::{RecordKind, Row, ScopeOutcome, Value, columns};
-use cordon_validate::detect::{Kept, Key, Observer, Place, Seen, Step};
+use cordon_validate::detect::{Kept, Key, Observer, Seen, Step};
 
 use crate::finish::Reports;
 use crate::finish::sides::{Opened, Side, Sides};
-use crate::hash::{KeyHasher, RowHash};
-use crate::index::Located;
-use crate::manifest::FileEntry;
+use crate::hash::{KeyHash, KeyHasher, RowHash};
 use crate::read_error::ReadError;
 use crate::stage::HeldOn;
+use listing::Listing;
+pub(super) use told::Teller;
+use told::{Batch, Changed, Listener, Told, telling};
 
 /// Rows that are read of the changed records of a type, in each direction of change.
 const ROWS_MAX: u64 = 10_000;
@@ -29,6 +38,8 @@ const GRANTS_MAX: u64 = 500;
 const ROWS_BYTES_MAX: u64 = 64 << 20;
 /// What a value takes beside its bytes.
 const VALUE_BYTES: u64 = 96;
+/// Types whose rows are read while others are walked: their files are open.
+const READINGS_MAX: usize = 4;
 
 /// Shows a step to an observer.
 pub(crate) struct Watch {
@@ -38,6 +49,9 @@ pub(crate) struct Watch {
     proven: BTreeSet<String>,
     bytes_left: u64,
 }
+
+/// The step while it is measured.
+pub(super) type Measuring<'scope> = ScopedJoinHandle<'scope, Result<Step, ReadError>>;
 
 impl Watch {
     pub(crate) fn new(reports: &Reports, held_on: HeldOn, hasher: KeyHasher) -> Self {
@@ -54,92 +68,71 @@ impl Watch {
         }
     }
 
+    /// Watches what the teller tells, until that is dropped.
+    pub(super) fn start<'scope, 'a: 'scope>(
+        self,
+        scope: &'scope Scope<'scope, '_>,
+    ) -> (Teller<'a>, Measuring<'scope>) {
+        let (teller, listener) = telling();
+        (teller, scope.spawn(move || self.follow(scope, &listener)))
+    }
+
+    fn follow<'scope, 'a: 'scope>(
+        mut self,
+        scope: &'scope Scope<'scope, '_>,
+        listener: &Listener<'a>,
+    ) -> Result<Step, ReadError> {
+        let mut current: Option<OfType<'a>> = None;
+        let mut readings: VecDeque<Reading<'scope>> = VecDeque::new();
+        for told in &listener.told {
+            match told {
+                Told::Records(batch) => {
+                    if let Some(of) = &mut current {
+                        self.see(of, &batch);
+                    }
+                    listener.give_back(batch);
+                }
+                Told::Type(opened) => {
+                    let next = self.begin(opened);
+                    if let Some(of) = current.replace(next) {
+                        readings.extend(self.read(of, scope)?);
+                        if readings.len() > READINGS_MAX {
+                            self.settle(readings.pop_front())?;
+                        }
+                    }
+                }
+            }
+        }
+        self.settle(readings)?;
+        if let Some(of) = current {
+            self.show(of.read()?);
+        }
+        Ok(Step::of(self.observer))
+    }
+
     /// Begins a kind and type.
-    pub(super) fn begin(&mut self, sides: &Sides<'_>) -> OfType {
+    fn begin<'a>(&mut self, opened: Arc<Opened<'a>>) -> OfType<'a> {
+        let sides = opened.sides;
         self.observer.section(sides.record_type);
+        self.columns(sides);
         let row_bytes = |side| {
             let largest = sides.files(side).into_iter().map(|file| {
                 file.row_bytes_max.saturating_add(VALUE_BYTES * file.columns.len() as u64)
             });
             largest.max().unwrap_or(1).max(1)
         };
-        let row_bytes = row_bytes(Side::Before).max(row_bytes(Side::After));
         OfType {
-            kind: sides.record_type.kind,
             before: Listing::new(&sides.files(Side::Before), &self.proven),
             after: Listing::new(&sides.files(Side::After), &self.proven),
-            row_bytes,
-            changed: Vec::new(),
+            row_bytes: row_bytes(Side::Before).max(row_bytes(Side::After)),
+            opened,
+            wanted: Vec::new(),
             counts: HashMap::new(),
         }
     }
 
-    /// Shows a record that was found on one side or both. `privileged` says on which of them it is a
-    /// grant of a privileged entitlement.
-    #[inline]
-    pub(super) fn see(
-        &mut self,
-        of: &mut OfType,
-        old: Option<&Located>,
-        new: Option<&Located>,
-        privileged: (bool, bool),
-    ) {
-        let Some(located) = old.or(new) else { return };
-        let key = Key { high: located.entry.key.high, low: located.entry.key.low };
-        if let Some((old, _)) = old.zip(new).filter(|(old, new)| old.entry.hash == new.entry.hash) {
-            let kept = Kept {
-                key,
-                hash: half(&old.entry.hash),
-                position: of.before.position(old),
-                privileged: privileged.0,
-            };
-            self.observer.keep(&kept);
-            return;
-        }
-        let target = match of.kind {
-            RecordKind::Grant => self.observer.target(key.low),
-            RecordKind::Resource | RecordKind::Entitlement => 0,
-        };
-        self.observer.see(&Seen {
-            key,
-            target,
-            before: old.map(|old| of.before.place(old, privileged.0)),
-            after: new.map(|new| of.after.place(new, privileged.1)),
-        });
-        self.bytes_left = of.want(key, old, new, self.bytes_left);
-    }
-
-    /// Ends a kind and type: shows its changed rows, as far as they are wanted, and its columns.
-    pub(super) fn end(&mut self, of: &OfType, opened: &mut Opened<'_>) -> Result<(), ReadError> {
-        let wanted = of.changed.iter().flat_map(|(_, old, new)| {
-            let old = old.map(|old| (Side::Before, old));
-            old.into_iter().chain(new.map(|new| (Side::After, new)))
-        });
-        let wanted: Vec<_> = wanted.collect();
-        let mut rows = opened.rows(&wanted)?.into_iter();
-        for (key, old, new) in &of.changed {
-            let before = old.and_then(|_| rows.next());
-            let after = new.and_then(|_| rows.next());
-            if of.kind == RecordKind::Entitlement
-                && let Some(row) = before.as_ref().filter(|_| after.is_none())
-            {
-                self.remember(key.high, row);
-            }
-            self.observer.row(*key, before.as_ref(), after.as_ref());
-        }
-        Ok(())
-    }
-
-    /// What an entitlement that is gone was held on.
-    fn remember(&mut self, entitlement: u64, row: &Row) {
-        if let Some(Value::Text(resource)) = row.values.get(columns::RESOURCE) {
-            let resource = self.hasher.reference(resource);
-            self.observer.held_on([(entitlement, resource)]);
-        }
-    }
-
     /// How many records have a value in each column.
-    pub(super) fn columns(&mut self, sides: &Sides<'_>) {
+    fn columns(&mut self, sides: &Sides<'_>) {
         let mut counts: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
         let (before, after) = (sides.files(Side::Before), sides.files(Side::After));
         for column in before.iter().flat_map(|file| &file.columns) {
@@ -153,136 +146,150 @@ impl Watch {
         }
     }
 
-    /// The step, measured.
-    pub(crate) fn finish(self) -> Step {
-        Step::of(self.observer)
+    /// Shows records.
+    fn see(&mut self, of: &mut OfType<'_>, batch: &Batch) {
+        for kept in &batch.kept {
+            self.observer.keep(&Kept {
+                key: shown(kept.key),
+                hash: kept.hash,
+                position: of.before.position(kept.file, kept.row),
+                privileged: kept.privileged,
+            });
+        }
+        for changed in &batch.changed {
+            self.change(of, changed);
+        }
+    }
+
+    fn change(&mut self, of: &mut OfType<'_>, changed: &Changed) {
+        let Changed { old, new, privileged } = changed;
+        let Some(located) = old.as_ref().or(new.as_ref()) else { return };
+        let key = shown(located.entry.key);
+        let target = match of.kind() {
+            RecordKind::Grant => self.observer.target(key.low),
+            RecordKind::Resource | RecordKind::Entitlement => 0,
+        };
+        self.observer.see(&Seen {
+            key,
+            target,
+            before: old.map(|old| of.before.place(&old, privileged.0)),
+            after: new.map(|new| of.after.place(&new, privileged.1)),
+        });
+        self.bytes_left = of.want(changed, self.bytes_left);
+    }
+
+    /// Reads the rows that are wanted of a type that has ended, while others are walked.
+    fn read<'scope, 'a: 'scope>(
+        &mut self,
+        of: OfType<'a>,
+        scope: &'scope Scope<'scope, '_>,
+    ) -> Result<Option<Reading<'scope>>, ReadError> {
+        // What an entitlement was held on that is gone has to be known before its grants are seen.
+        if of.kind() == RecordKind::Entitlement {
+            self.show(of.read()?);
+            return Ok(None);
+        }
+        let is_any = !of.wanted.is_empty();
+        Ok(is_any.then(|| scope.spawn(move || of.read())))
+    }
+
+    /// Shows what was read meanwhile.
+    fn settle<'scope>(
+        &mut self,
+        readings: impl IntoIterator<Item = Reading<'scope>>,
+    ) -> Result<(), ReadError> {
+        for reading in readings {
+            self.show(reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+        }
+        Ok(())
+    }
+
+    /// Shows rows of changed records.
+    fn show(&mut self, rows: Vec<ChangedRow>) {
+        for ChangedRow { key, before, after } in rows {
+            if let Some(row) = before.as_ref().filter(|_| after.is_none())
+                && row.record_type.kind == RecordKind::Entitlement
+            {
+                self.remember(key.high, row);
+            }
+            self.observer.row(key, before.as_ref(), after.as_ref());
+        }
+    }
+
+    /// What an entitlement that is gone was held on.
+    fn remember(&mut self, entitlement: u64, row: &Row) {
+        if let Some(Value::Text(resource)) = row.values.get(columns::RESOURCE) {
+            let resource = self.hasher.reference(resource);
+            self.observer.held_on([(entitlement, resource)]);
+        }
     }
 }
 
-/// A changed record, and where its rows are.
-type Changed = (Key, Option<Located>, Option<Located>);
+/// Rows of a type while they are read.
+type Reading<'scope> = ScopedJoinHandle<'scope, Result<Vec<ChangedRow>, ReadError>>;
+
+/// A changed record as its rows have it, on the sides where it is.
+struct ChangedRow {
+    key: Key,
+    before: Option<Row>,
+    after: Option<Row>,
+}
 
 /// One kind and type while it is watched.
-pub(super) struct OfType {
-    kind: RecordKind,
+struct OfType<'a> {
+    opened: Arc<Opened<'a>>,
     before: Listing,
     after: Listing,
     row_bytes: u64,
-    changed: Vec<Changed>,
+    wanted: Vec<Changed>,
     counts: HashMap<(bool, bool), u64>,
 }
 
-impl OfType {
+impl OfType<'_> {
+    fn kind(&self) -> RecordKind {
+        self.opened.sides.record_type.kind
+    }
+
     /// Notes that the rows of a changed record are wanted, while there is room; returns what is left
     /// of it.
-    fn want(
-        &mut self,
-        key: Key,
-        old: Option<&Located>,
-        new: Option<&Located>,
-        bytes_left: u64,
-    ) -> u64 {
-        let rows = u64::from(old.is_some()) + u64::from(new.is_some());
+    fn want(&mut self, changed: &Changed, bytes_left: u64) -> u64 {
+        let sides = (changed.old.is_some(), changed.new.is_some());
+        let rows = u64::from(sides.0) + u64::from(sides.1);
         let Some(left) = bytes_left.checked_sub(rows * self.row_bytes) else { return bytes_left };
-        let count = self.counts.entry((old.is_some(), new.is_some())).or_default();
-        let most = if self.kind == RecordKind::Grant { GRANTS_MAX } else { ROWS_MAX };
+        let most = if self.kind() == RecordKind::Grant { GRANTS_MAX } else { ROWS_MAX };
+        let count = self.counts.entry(sides).or_default();
         if *count >= most {
             return bytes_left;
         }
         *count += 1;
-        self.changed.push((key, old.copied(), new.copied()));
+        self.wanted.push(*changed);
         left
     }
-}
 
-/// Where each record of a side stands in the source's listing, and whether its scope is proven.
-struct Listing {
-    files: Vec<Pieces>,
-}
-
-/// The listing of one file.
-struct Pieces {
-    /// Where its rows begin.
-    base: u32,
-    /// They are in the order in which the source lists them.
-    is_listed: bool,
-    /// Where scopes arrived in turns: the first row of each piece, and its place in the listing.
-    pieces: Vec<(u32, u32)>,
-    /// By scope ordinal.
-    proven: Vec<bool>,
-}
-
-impl Listing {
-    fn new(files: &[&FileEntry], proven: &BTreeSet<String>) -> Self {
-        let rows = |file: &FileEntry| u32::try_from(file.rows).unwrap_or(u32::MAX);
-        // Of several files one is a listing, the largest: beside it are what was carried forward, or
-        // the few changes of a part. It comes last, so that its end is the end of all.
-        let largest = files.iter().enumerate().rev().max_by_key(|(_, file)| file.rows);
-        let largest = largest.map_or(0, |(at, _)| at);
-        let others = files.iter().enumerate().filter(|(at, _)| *at != largest);
-        let others = others.fold(0_u32, |sum, (_, file)| sum.saturating_add(rows(file)));
-        let mut next = 0_u32;
-        let files = files.iter().enumerate().map(|(at, file)| {
-            let is_listed = at == largest;
-            let base = if is_listed { others } else { next };
-            if !is_listed {
-                next = next.saturating_add(rows(file));
-            }
-            Pieces {
-                base,
-                is_listed,
-                pieces: pieces(file, base),
-                proven: file.scopes.iter().map(|scope| proven.contains(scope)).collect(),
-            }
+    /// Reads the rows that are wanted.
+    fn read(&self) -> Result<Vec<ChangedRow>, ReadError> {
+        let places = self.wanted.iter().flat_map(|Changed { old, new, .. }| {
+            let old = old.map(|old| (Side::Before, old));
+            old.into_iter().chain(new.map(|new| (Side::After, new)))
         });
-        Self { files: files.collect() }
+        let places: Vec<_> = places.collect();
+        let mut rows = self.opened.rows(&places)?.into_iter();
+        let read = self.wanted.iter().filter_map(|Changed { old, new, .. }| {
+            let key = shown(old.or(*new)?.entry.key);
+            let before = old.and_then(|_| rows.next());
+            let after = new.and_then(|_| rows.next());
+            Some(ChangedRow { key, before, after })
+        });
+        Ok(read.collect())
     }
+}
 
-    #[inline]
-    fn position(&self, located: &Located) -> u32 {
-        let (file, row) = (&self.files[located.file as usize], located.entry.row);
-        let piece = file.pieces.partition_point(|(first, _)| *first <= row);
-        match piece.checked_sub(1).and_then(|piece| file.pieces.get(piece)) {
-            Some((first, place)) => place.saturating_add(row - first),
-            None => file.base.saturating_add(row),
-        }
-    }
-
-    fn place(&self, located: &Located, privileged: bool) -> Place {
-        let (file, entry) = (&self.files[located.file as usize], &located.entry);
-        let (position, hash) = (self.position(located), half(&entry.hash));
-        let proven = file.proven[entry.scope() as usize];
-        Place { position, hash, proven, privileged, listed: file.is_listed }
-    }
+/// A key as an observer is shown it.
+fn shown(key: KeyHash) -> Key {
+    Key { high: key.high, low: key.low }
 }
 
 /// The half of a row's hash that an observer is shown.
 fn half(hash: &RowHash) -> u64 {
     hash.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
-}
-
-/// Puts the pieces of each scope one behind the other, as the source lists it.
-fn pieces(file: &FileEntry, base: u32) -> Vec<(u32, u32)> {
-    let mut lengths = vec![0_u32; file.scopes.len()];
-    for piece in &file.arrival {
-        if let Some(length) = lengths.get_mut(piece.scope as usize) {
-            *length = length.saturating_add(piece.rows);
-        }
-    }
-    let mut next = base;
-    let places = lengths.iter().map(|length| {
-        let place = next;
-        next = next.saturating_add(*length);
-        place
-    });
-    let mut places: Vec<u32> = places.collect();
-    let mut row = 0_u32;
-    let placed = file.arrival.iter().filter_map(|piece| {
-        let place = places.get_mut(piece.scope as usize)?;
-        let placed = (row, *place);
-        *place = place.saturating_add(piece.rows);
-        row = row.saturating_add(piece.rows);
-        Some(placed)
-    });
-    placed.collect()
 }

@@ -1,22 +1,18 @@
 //! A step, measured: what is left of everything that was seen. Small whatever the sync's size, and
 //! stored with the candidate, so that its judgement can be repeated.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use cordon_model::{RecordKind, Row, Value, columns};
+use cordon_model::{RecordKind, Row};
 use serde::{Deserialize, Serialize};
 
+use super::attributes::switched;
 use super::grants::Grants;
-use super::listing;
 use super::observe::{ByHash, Key, Moved, Observer, Section};
 use super::statistic::Statistic;
-use super::values::{self, Changes};
 
 /// Records at the end of a listing from which on their loss together says something.
 pub(super) const TAIL_MIN: u64 = 2;
-/// Of so many records one has to have another value of an attribute before that is unusual: a round of
-/// promotions or an office that moves is a tenth or a third of a company, on one day.
-const REWRITTEN_SHARE: u64 = 2;
 /// Keys that went or came in one step and are remembered.
 const KEYS_MAX: usize = 2_048;
 pub(super) const EXAMPLES_MAX: usize = 5;
@@ -117,9 +113,9 @@ pub(super) struct Work<'a> {
     /// more than take away, a read that was cut does not.
     pub(super) only_lost: bool,
     /// Records that went because something else did.
-    along: u64,
+    pub(super) along: u64,
     /// Those of them that are resources.
-    children: u64,
+    pub(super) children: u64,
 }
 
 /// Names of changed records by key.
@@ -191,107 +187,6 @@ impl<'a> Work<'a> {
         of.map_or(0, |section| section.before)
     }
 
-    fn resources(&mut self) {
-        let seen = self.seen;
-        for section in &seen.sections {
-            if section.record_type.kind == RecordKind::Resource {
-                self.resources_of(section);
-            }
-        }
-    }
-
-    fn resources_of(&mut self, section: &'a Section) {
-        let label = section.record_type.label();
-        let is_people = self.people == Some(section.record_type.name.as_str());
-        let lost: Vec<&Row> = section.lost_rows.iter().map(|(_, row)| row).collect();
-        let new: Vec<&Row> = section.new_rows.iter().map(|(_, row)| row).collect();
-        let same = values::same_by_values(&lost, &new);
-        for (old, new) in &same {
-            let old = section.lost_rows.get(*old).map(|(key, _)| key.high);
-            let new = section.new_rows.get(*new).map(|(key, _)| key.high);
-            if let Some((old, new)) = old.zip(new) {
-                self.rekeyed.insert(old, new);
-            }
-        }
-        let examples = same.iter().take(EXAMPLES_MAX);
-        let examples = examples.filter_map(|(old, new)| {
-            Some(format!("{} is now {}", lost.get(*old)?.key(), self.new_name(section, *new)?))
-        });
-        let told = Told::new(label, same.len() as u64, section.before).examples(examples.collect());
-        if told.count >= SYSTEMATIC_MIN {
-            self.put_count(Statistic::Rekeyed, told);
-        }
-
-        let mut gone: Vec<Moved> = section.gone.clone();
-        gone.retain(|moved| !self.rekeyed.contains_key(&moved.key.high));
-        let children = self.children(section);
-        self.along += children;
-        self.children += children;
-        if section.before > 0 && section.after == 0 {
-            self.put_count(Statistic::TypeGone, Told::new(label, section.before, section.before));
-        }
-        let causes =
-            (section.removed - (section.gone.len() - gone.len()) as u64).saturating_sub(children);
-        let rows = by_key(&section.lost_rows);
-        let proven = all_proven(&gone);
-        let statistic = if is_people { Statistic::PeopleGone } else { Statistic::ThingsGone };
-        let told = Told::new(label, causes, section.before).examples(names(&rows, &gone));
-        self.put_count(statistic, told.proven(proven));
-        self.causes += causes;
-        self.shape(section, &rows);
-
-        let rows = by_key(&section.new_rows);
-        let statistic = if is_people { Statistic::PeopleCame } else { Statistic::ThingsCame };
-        let new = section.added.saturating_sub(same.len() as u64);
-        let told = Told::new(label, new, section.before.max(section.after));
-        self.put_count(statistic, told.examples(names(&rows, &section.came)));
-    }
-
-    fn new_name(&self, section: &Section, index: usize) -> Option<String> {
-        section.new_rows.get(index).map(|(_, row)| row.key())
-    }
-
-    /// Removed resources whose parent went as well: the parent is the cause.
-    fn children(&self, section: &Section) -> u64 {
-        let gone: BTreeSet<String> = self
-            .seen
-            .sections
-            .iter()
-            .flat_map(|section| section.lost_rows.iter().map(|(_, row)| row.key()))
-            .collect();
-        let is_child = |row: &Row| match row.values.get(columns::PARENT) {
-            Some(Value::Text(parent)) => gone.contains(parent),
-            _ => false,
-        };
-        section.lost_rows.iter().filter(|(_, row)| is_child(row)).count() as u64
-    }
-
-    /// Where in the listing of resources the removals are.
-    fn shape(&mut self, section: &Section, rows: &Rows<'_>) {
-        let label = section.record_type.label();
-        let mut open: Vec<Moved> = section.gone.iter().filter(|m| m.has_shape()).copied().collect();
-        // Ids that changed move every record; where they were says nothing.
-        open.retain(|moved| !self.rekeyed.contains_key(&moved.key.high));
-        open.sort_by_key(|moved| moved.position);
-        let positions: Vec<u32> = open.iter().map(|moved| moved.position).collect();
-        let (all, chosen) = (section.before, positions.len() as u64);
-        let tail = listing::tail(&positions, all);
-        // The newest account alone is who joined and left again, as often as it is a lost end.
-        let value = if tail < TAIL_MIN { 0.0 } else { listing::improbable(all, chosen, tail) };
-        let last: Vec<Moved> = open.iter().rev().take(tail as usize).copied().collect();
-        let told = Told::new(label, tail, all).examples(names(rows, &last));
-        self.put(Statistic::Tail, value, told);
-        self.tail += value;
-        let (begin, length) = listing::longest_run(&positions);
-        if length > 1 {
-            let value = listing::run_improbable(all, chosen, begin, length);
-            let from = open.iter().skip_while(|moved| moved.position < begin);
-            let run: Vec<Moved> = from.take(length as usize).copied().collect();
-            let told = Told::new(label, length, all).examples(names(rows, &run));
-            self.put(Statistic::Run, value, told);
-        }
-    }
-
     fn grants(&mut self) {
         let seen = self.seen;
         for section in &seen.sections {
@@ -307,63 +202,6 @@ impl<'a> Work<'a> {
                 of.shape(self);
                 of.targets(self);
                 of.gains(self);
-            }
-        }
-    }
-
-    fn values(&mut self) {
-        let seen = self.seen;
-        for section in &seen.sections {
-            let label = section.record_type.label();
-            let is_people = self.people == Some(section.record_type.name.as_str());
-            let mut changes = Changes::default();
-            for (_, before, after) in &section.pairs {
-                changes.add(before, after);
-            }
-            // Beyond the rows that were read, the share that they show is taken for all.
-            let factor = section.modified as f64 / section.pairs.len().max(1) as f64;
-            for ((way, name), changed) in &changes.by_way {
-                let alike = (changed.alike() as f64 * factor).round() as u64;
-                let subject = format!("{label}.{name}");
-                let told = Told::new(&subject, alike, section.before);
-                let filled = section
-                    .columns
-                    .get(name)
-                    .is_some_and(|[before, _]| is_filled(section, *before));
-                let present = section.columns.get(name).map_or(0, |[before, _]| *before);
-                let most = changed.records >= SYSTEMATIC_MIN && changed.records * 2 >= present;
-                let way = match *way {
-                    Statistic::Cleared if filled || most => Statistic::Stripped,
-                    way => way,
-                };
-                let least = match way {
-                    Statistic::Shifted | Statistic::Recased | Statistic::Flipped => SYSTEMATIC_MIN,
-                    // A dozen new titles are a day like any other; the prior's sources have no titles.
-                    Statistic::Rewritten => MANY_MIN.max(present / REWRITTEN_SHARE),
-                    _ => 1,
-                };
-                let few = alike < least;
-                // What is switched off or written anew on a thing takes nobody's access.
-                let harmless =
-                    !is_people && matches!(way, Statistic::Flipped | Statistic::Rewritten);
-                if few || harmless {
-                    continue;
-                }
-                self.put_count(way, told.examples(changed.examples.clone()));
-            }
-            for (name, [before, after]) in &section.columns {
-                let missing = section.after.saturating_sub(*after);
-                let missing_before = section.before.saturating_sub(*before);
-                let cleared = [Statistic::Cleared, Statistic::Renamed].map(|way| {
-                    changes.by_way.get(&(way, name.clone())).map_or(0, |changed| changed.records)
-                });
-                let cleared: u64 = cleared.iter().sum();
-                let new = missing.saturating_sub(missing_before + cleared);
-                if is_filled(section, *before) {
-                    let subject = format!("{label}.{name}");
-                    let told = Told::new(&subject, new, section.after);
-                    self.put_count(Statistic::Filled, told);
-                }
             }
         }
     }
@@ -402,25 +240,6 @@ impl<'a> Work<'a> {
             came: keys(|section| &section.came),
         }
     }
-}
-
-/// People one of whose switches has another value.
-fn switched(seen: &Observer, people: Option<&str>) -> ByHash<u64, ()> {
-    let of = seen.sections.iter().filter(|section| {
-        let of = &section.record_type;
-        of.kind == RecordKind::Resource && people == Some(of.name.as_str())
-    });
-    let pairs = of.flat_map(|section| &section.pairs);
-    let switched = pairs.filter(|(_, before, after)| {
-        let mut values = before.values.iter();
-        values.any(|(name, old)| values::is_switch(name) && after.values.get(name) != Some(old))
-    });
-    switched.map(|(key, _, _)| (key.high, ())).collect()
-}
-
-/// Whether all but one in two hundred records had a value, when so many had.
-fn is_filled(section: &Section, present: u64) -> bool {
-    present > 0 && present.saturating_mul(200) >= section.before.saturating_mul(199)
 }
 
 pub(super) fn all_proven(of: &[Moved]) -> bool {

@@ -1,20 +1,15 @@
 //! What is known of each target's grants, without holding them.
 //!
 //! A grant's key names its entitlement, not its target, and nearly all grants of a step did not
-//! change: what one of those takes is what the detector costs. It is one look-up, of its entitlement.
-//! A look-up in a table that no cache holds waits for memory; made for many grants in one go, they
-//! wait together.
+//! change: what one of those takes is what the detector costs. So they are counted by entitlement, in a
+//! table with one short line for each, and put to their targets at the end. A line that no cache holds
+//! is waited for; asked for in one go, many are waited for together.
 
+use super::kept::KeptGrants;
 use super::observe::{ByHash, Seen};
 
 /// Targets whose grants are counted apart.
 pub const TARGETS_MAX: usize = 1 << 20;
-/// Entitlements whose place is remembered. The grants of others take a look-up more.
-const ENTITLEMENTS_MAX: usize = 1 << 20;
-/// Kept grants that are counted in one go.
-const TOGETHER: usize = 256;
-/// The place of a target beyond the limit.
-const NOWHERE: u32 = u32::MAX;
 
 /// What is known of one target's grants.
 #[derive(Debug, Clone, Copy, Default)]
@@ -30,27 +25,18 @@ pub(super) struct Extent {
 impl Extent {
     fn see(&mut self, seen: &Seen) {
         match (seen.before, seen.after) {
-            (Some(before), Some(_)) => self.keep(before.position),
+            (Some(before), Some(_)) => self.keep(1, before.position.saturating_add(1)),
             (Some(_), None) => self.before = self.before.saturating_add(1),
             (None, Some(_)) => self.after = self.after.saturating_add(1),
             (None, None) => {}
         }
     }
 
-    fn keep(&mut self, position: u32) {
-        self.before = self.before.saturating_add(1);
-        self.after = self.after.saturating_add(1);
-        self.kept_last = self.kept_last.max(position.saturating_add(1));
+    fn keep(&mut self, grants: u32, last: u32) {
+        self.before = self.before.saturating_add(grants);
+        self.after = self.after.saturating_add(grants);
+        self.kept_last = self.kept_last.max(last);
     }
-}
-
-/// A grant that is kept, until it is counted.
-#[derive(Debug, Clone, Copy)]
-struct Waiting {
-    entitlement: u64,
-    position: u32,
-    /// Where in the extents its target is, once that was looked up and is known.
-    place: Option<u32>,
 }
 
 /// The targets that were seen, at most [`TARGETS_MAX`].
@@ -59,11 +45,9 @@ pub(super) struct Targets {
     extents: Vec<Extent>,
     /// Where in `extents` a target is.
     by_target: ByHash<u64, u32>,
-    /// The same by entitlement, or [`NOWHERE`].
-    by_entitlement: ByHash<u64, u32>,
     /// What entitlements are held on.
     held_on: ByHash<u64, u64>,
-    waiting: Vec<Waiting>,
+    kept: KeptGrants,
 }
 
 impl Targets {
@@ -81,6 +65,7 @@ impl Targets {
     pub(super) fn tell(&mut self, told: impl IntoIterator<Item = (u64, u64)>) {
         let told = told.into_iter();
         self.held_on.reserve(told.size_hint().0);
+        self.kept.reserve(told.size_hint().0);
         for (entitlement, target) in told {
             self.held_on.entry(entitlement).or_insert(target);
         }
@@ -93,59 +78,39 @@ impl Targets {
 
     /// Counts a grant.
     pub(super) fn see(&mut self, seen: &Seen) {
-        let place = self.place(seen.target);
-        if let Some(extent) = self.extents.get_mut(place as usize) {
+        if let Some(extent) = self.extent(seen.target) {
             extent.see(seen);
         }
     }
 
-    /// Counts a grant that is kept, by its entitlement and its position before; now or later.
+    /// Counts a grant that is kept, by its entitlement and its position before.
     #[inline]
     pub(super) fn keep(&mut self, entitlement: u64, position: u32) {
-        self.waiting.push(Waiting { entitlement, position, place: None });
-        if self.waiting.len() >= TOGETHER {
+        if self.kept.keep(entitlement, position.saturating_add(1)) {
             self.count();
         }
     }
 
-    /// Counts the grants that wait.
+    /// Puts the grants that are kept to their targets.
     pub(super) fn count(&mut self) {
-        let mut waiting = std::mem::take(&mut self.waiting);
-        // The first loop only looks up, so that no look-up waits for the one before.
-        for grant in &mut waiting {
-            grant.place = self.by_entitlement.get(&grant.entitlement).copied();
-        }
-        for grant in &waiting {
-            let place = grant.place.unwrap_or_else(|| self.place_of(grant.entitlement));
-            if let Some(extent) = self.extents.get_mut(place as usize) {
-                extent.keep(grant.position);
+        for (entitlement, grants, last) in std::mem::take(&mut self.kept).into_counts() {
+            if let Some(extent) = self.extent(self.of(entitlement)) {
+                extent.keep(grants, last);
             }
         }
-        waiting.clear();
-        self.waiting = waiting;
     }
 
-    fn place_of(&mut self, entitlement: u64) -> u32 {
-        if let Some(place) = self.by_entitlement.get(&entitlement) {
-            return *place;
-        }
-        let place = self.place(self.of(entitlement));
-        if self.by_entitlement.len() < ENTITLEMENTS_MAX {
-            self.by_entitlement.insert(entitlement, place);
-        }
-        place
-    }
-
-    fn place(&mut self, target: u64) -> u32 {
-        if let Some(place) = self.by_target.get(&target) {
-            return *place;
-        }
-        if self.extents.len() == TARGETS_MAX {
-            return NOWHERE;
-        }
-        let place = self.extents.len() as u32;
-        self.by_target.insert(target, place);
-        self.extents.push(Extent::default());
-        place
+    fn extent(&mut self, target: u64) -> Option<&mut Extent> {
+        let place = match self.by_target.get(&target) {
+            Some(place) => *place,
+            None if self.extents.len() == TARGETS_MAX => return None,
+            None => {
+                let place = self.extents.len() as u32;
+                self.by_target.insert(target, place);
+                self.extents.push(Extent::default());
+                place
+            }
+        };
+        self.extents.get_mut(place as usize)
     }
 }
