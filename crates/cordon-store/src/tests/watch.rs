@@ -3,11 +3,13 @@
 use cordon_model::{ScopeReport, Value};
 use cordon_validate::detect::{Measure, Statistic, Step};
 
-use crate::Staged;
+use crate::layout::ObjectKind;
+use crate::stage::StageError;
 use crate::tests::{
-    Host, Record, complete, entitlement, grant, group, incomplete, schemas, spec, stage, text,
+    Host, Record, complete, entitlement, grant, group, incomplete, of, schemas, spec, stage, text,
     user, user_with,
 };
+use crate::{ReadError, Staged};
 
 fn users(scope: &str, numbers: std::ops::Range<u32>) -> Vec<Record> {
     numbers.map(|number| user(scope, &format!("u{number:03}"))).collect()
@@ -222,4 +224,62 @@ fn the_measured_step_stays_with_the_snapshot() {
     let second = host.publish_staged(&staged);
     assert_eq!(second.manifest.step, staged.candidate.step);
     assert!(step(&staged).changed);
+}
+
+/// More grants than the walk tells in all the batches that may wait: 240 users who hold a hundred
+/// entitlements on ten groups, but what `without` leaves out.
+fn crowd(without: impl Fn(u32, u32) -> bool) -> Vec<Record> {
+    let mut records = users("all", 0..240);
+    records.extend((0..10).map(|number| group("all", &format!("g{number}"))));
+    let id = |number: u32| format!("e{number:03}");
+    let of = |number: u32| entitlement("all", &id(number), &format!("g{}", number % 10), false);
+    records.extend((0..100).map(of));
+    for number in 0..100 {
+        let holders = (0..240).filter(|user| !without(number, *user));
+        records.extend(holders.map(|user| grant("all", &format!("u{user:03}"), &id(number))));
+    }
+    records
+}
+
+#[test]
+fn of_many_records_each_is_seen_once() {
+    let host = Host::new();
+    let whole = crowd(|_, _| false);
+    let first = host.publish(1, &whole, None);
+    let same = host.stage(2, &whole, Some(&first));
+    assert!(!step(&same).changed && step(&same).measures.is_empty(), "{:?}", step(&same));
+    // On group 3 one user is left, and on group 4 a single grant is gone.
+    let cut = crowd(|number, user| (number % 10 == 3 && user != 5) || (number == 4 && user == 9));
+    let cut = host.stage(3, &cut, Some(&first));
+    let gone = measured(&cut, Statistic::GrantsGone);
+    assert_eq!((gone.count, gone.of), (10 * 239 + 1, 24_000));
+    assert!(!has(&cut, Statistic::Emptied), "one holder is left: {:?}", step(&cut));
+    assert_ne!(step(&cut).content, step(&same).content);
+    let emptied = host.stage(4, &crowd(|number, _| number % 10 == 3), Some(&first));
+    assert_eq!(measured(&emptied, Statistic::Emptied).count, 10 * 240);
+}
+
+#[test]
+fn a_row_that_cannot_be_read_ends_the_sync_while_the_walk_goes_on() {
+    let host = Host::new();
+    let whole = crowd(|_, _| false);
+    let first = host.publish(1, &whole, None);
+    let changes = [
+        ("resource.user", "mail", text("u@corp.example")),
+        ("entitlement.group", "privileged", Value::Boolean(true)),
+    ];
+    for (kind, column, value) in changes {
+        let mut records = whole.clone();
+        let record = records.iter_mut().find(|record| record.row.record_type == of(kind)).unwrap();
+        record.row.values.insert(column.to_owned(), value);
+        let file = first.manifest.files.iter().find(|file| file.record_type == of(kind)).unwrap();
+        let path = host.store.shared.layout.object(ObjectKind::Data, &file.data);
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &bytes[1..]).unwrap();
+        let staged = stage(&host.store, 2, &records, complete(&records), Some(&first), 3);
+        let Err(StageError::Read(error)) = staged else { panic!("{kind} was read") };
+        assert!(matches!(error, ReadError::Damaged { .. }), "{error}");
+        std::fs::write(&path, &bytes).unwrap();
+        host.stage(3, &records, Some(&first));
+    }
 }
