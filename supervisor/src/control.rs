@@ -228,6 +228,7 @@ impl Control for Service {
             removed: done.removed,
             changed: done.changed,
             rotated: done.rotated,
+            settings: done.settings,
             evidence: done.evidence,
         }))
     }

@@ -38,6 +38,7 @@ mod reload;
 mod retention;
 mod rotate;
 mod rules;
+mod settings;
 mod turns;
 
 pub(crate) use open::open;

@@ -55,6 +55,36 @@ fn a_bad_configuration_changes_nothing_and_is_named_with_its_line() {
     assert_eq!(run_of(&host.sync("a").done())["outcome"], "committed");
 }
 
+/// Writes the configuration anew with a line more in `[daemon]`.
+fn daemon_says(host: &Host, line: &str) {
+    let text = std::fs::read_to_string(host.config()).unwrap();
+    let changed = text.replacen("[daemon]", &format!("[daemon]\n{line}"), 1);
+    assert_ne!(changed, text);
+    host.put("cordon.toml", changed);
+}
+
+#[test]
+fn a_reload_refuses_what_only_a_start_can_change_and_names_it() {
+    let host = two();
+    // Whoever took a group its access away must not believe that it is gone already.
+    daemon_says(&host, "socket_group = \"root\"");
+    let refused = host.cordon(&["reload"]).exits(2).problem();
+    let told = refused["message"].as_str().unwrap();
+    assert!(told.contains("daemon.socket_group was none and is root"), "{told}");
+    assert!(told.contains("restart cordond"), "{told}");
+    assert_eq!(refused["still"], "the running configuration was not changed");
+}
+
+#[test]
+fn a_reload_tells_what_it_changed_of_the_service_itself() {
+    let host = two();
+    let settings = || host.cordon(&["reload"]).done().items().remove(0)["settings"].clone();
+    assert_eq!(settings(), serde_json::json!([]));
+    daemon_says(&host, "max_concurrent_syncs = 7");
+    assert_eq!(settings(), serde_json::json!(["daemon.max_concurrent_syncs was 4 and is 7"]));
+    assert_eq!(settings(), serde_json::json!([]), "it is in force");
+}
+
 #[test]
 fn a_stopped_connector_stays_stopped_across_restarts() {
     let mut host = two();

@@ -23,6 +23,16 @@ pub(crate) enum Profile {
     Dev,
 }
 
+impl Profile {
+    /// Its word.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Service => "service",
+            Self::Dev => "dev",
+        }
+    }
+}
+
 /// How far one connector is walled in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Isolation {

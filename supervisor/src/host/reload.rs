@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 use cordon_ledger::Wanted;
 use jiff::Timestamp;
 
-use super::{Host, Loaded};
+use super::{Host, Loaded, settings};
 use crate::config::Config;
 use crate::runner::Command;
 
@@ -20,6 +20,8 @@ pub(crate) struct Reloaded {
     pub(crate) changed: Vec<String>,
     /// Those that were restarted because a secret of theirs has another value now.
     pub(crate) rotated: Vec<String>,
+    /// Keys of the service itself that differ, each with both values.
+    pub(crate) settings: Vec<String>,
     /// The evidence record that says so.
     pub(crate) evidence: u64,
 }
@@ -29,10 +31,12 @@ impl Host {
     pub(crate) async fn reload(self: &Arc<Self>, actor: &str) -> anyhow::Result<Reloaded> {
         let running = self.loaded().config;
         let config = Config::read(&running.path)?;
+        let fixed = settings::fixed(&running.daemon, &config.daemon);
         anyhow::ensure!(
-            config.daemon.data_dir == running.daemon.data_dir
-                && config.daemon.socket == running.daemon.socket,
-            "data_dir and socket cannot change while the service runs; restart it"
+            fixed.is_empty(),
+            "{}, which a reload cannot change\n  hint: restart cordond for it, or put it back and reload \
+             the rest",
+            fixed.join("; ")
         );
         let unmet = self.unmet_rules(&config).await;
         anyhow::ensure!(
@@ -42,14 +46,15 @@ impl Host {
         );
         self.note_policies(&config, actor).await?;
         self.allow_syncs(running.daemon.max_concurrent_syncs, config.daemon.max_concurrent_syncs);
-        let mut done = self.apply(Arc::new(config)).await?;
+        let settings = settings::taken_over(&running.daemon, &config.daemon);
+        let mut done = Reloaded { settings, ..self.apply(Arc::new(config)).await? };
         self.rotate(&mut done).await;
         for name in self.connectors().keys() {
             self.refresh(name).await;
         }
         let body = serde_json::json!({
             "added": done.added, "removed": done.removed, "changed": done.changed,
-            "rotated": done.rotated,
+            "rotated": done.rotated, "settings": done.settings,
         });
         let told = self.ledger.append_event("config.reloaded", None, actor, body, Timestamp::now());
         done.evidence = told.await?.0;

@@ -22,7 +22,8 @@ fn page(response: &v1::ReloadResponse) -> Page {
         ("-", Tone::Bad, &response.removed),
         ("~", Tone::Warn, &response.changed),
     ];
-    let nothing = parts.iter().all(|(_, _, names)| names.is_empty()) && response.rotated.is_empty();
+    let same = parts.iter().all(|(_, _, names)| names.is_empty());
+    let nothing = same && response.rotated.is_empty() && response.settings.is_empty();
     for (glyph, tone, names) in parts {
         for name in names {
             page.styled(tone, glyph).push(" ").push(name).end();
@@ -30,6 +31,9 @@ fn page(response: &v1::ReloadResponse) -> Page {
     }
     for name in &response.rotated {
         page.styled(Tone::Warn, "~").push(" ").push(name).push("  another secret").end();
+    }
+    for setting in &response.settings {
+        page.styled(Tone::Warn, "~").push(" ").push(setting).end();
     }
     for it in &response.hindsight {
         page.line(&format!("  {}: {}", it.connector, it.message));
@@ -53,6 +57,7 @@ mod tests {
             removed: vec!["old-crm".into()],
             changed: vec!["ldap-corp".into()],
             rotated: vec!["okta".into()],
+            settings: vec!["store.keep.last was 30 and is 5".into()],
             evidence: 7,
             hindsight: vec![sample::hindsight()],
         }
@@ -65,6 +70,7 @@ mod tests {
         - old-crm
         ~ ldap-corp
         ~ okta  another secret
+        ~ store.keep.last was 30 and is 5
           ldap-corp: the defaults would have held 1 of 12 stored syncs: 412 (CRD-D101); what was in force then held 0
         configuration reloaded   evidence #7
         "#);
@@ -73,6 +79,6 @@ mod tests {
 
     #[test]
     fn a_reload_as_json_has_every_field() {
-        insta::assert_snapshot!(sample::json(&response()), @r#"{"added":["github-acme"],"removed":["old-crm"],"changed":["ldap-corp"],"rotated":["okta"],"evidence":7,"hindsight":[{"connector":"ldap-corp","state":"told","message":"the defaults would have held 1 of 12 stored syncs: 412 (CRD-D101); what was in force then held 0","defaults_in_force":true,"defaults":null,"tried":null,"held":[{"connector":"ldap-corp","sync":412,"against":411,"taken_at":"2026-03-02T06:56:00Z","outcome":"committed","verdict":"quarantined","codes":["CRD-D101"],"codes_then":[],"changes":{"added":12,"removed":7019,"modified":40},"difference":"newly-held","message":"users fell from 92 to 72"}],"unread":0}]}"#);
+        insta::assert_snapshot!(sample::json(&response()), @r#"{"added":["github-acme"],"removed":["old-crm"],"changed":["ldap-corp"],"rotated":["okta"],"settings":["store.keep.last was 30 and is 5"],"evidence":7,"hindsight":[{"connector":"ldap-corp","state":"told","message":"the defaults would have held 1 of 12 stored syncs: 412 (CRD-D101); what was in force then held 0","defaults_in_force":true,"defaults":null,"tried":null,"held":[{"connector":"ldap-corp","sync":412,"against":411,"taken_at":"2026-03-02T06:56:00Z","outcome":"committed","verdict":"quarantined","codes":["CRD-D101"],"codes_then":[],"changes":{"added":12,"removed":7019,"modified":40},"difference":"newly-held","message":"users fell from 92 to 72"}],"unread":0}]}"#);
     }
 }
