@@ -38,11 +38,11 @@ impl Host {
              the rest",
             fixed.join("; ")
         );
-        let unmet = self.unmet_rules(&config).await;
+        let misfits = self.misfits(&config).await.all();
         anyhow::ensure!(
-            unmet.is_empty(),
-            "{}\n  hint: correct the rule; `cordon rule list` shows what rules fit",
-            unmet.join("\n")
+            misfits.is_empty(),
+            "{}\n  hint: correct it; `cordon rule list` shows what rules fit",
+            misfits.join("\n")
         );
         self.note_policies(&config, actor).await?;
         self.allow_syncs(running.daemon.max_concurrent_syncs, config.daemon.max_concurrent_syncs);
@@ -77,13 +77,18 @@ impl Host {
         });
     }
 
-    /// Tells loudly of rules that cannot be met; the syncs that they hold for wait meanwhile.
-    pub(crate) async fn tell_unmet_rules(&self) {
-        for rule in self.unmet_rules(&self.loaded().config).await {
+    /// Tells loudly of what does not fit: of rules that cannot be met, for which syncs wait meanwhile,
+    /// and of lines that name nothing.
+    pub(crate) async fn tell_misfits(&self) {
+        let misfits = self.misfits(&self.loaded().config).await;
+        for rule in misfits.unmet {
             tracing::error!(
                 rule,
                 "a rule cannot be evaluated: correct it, its connector's syncs wait"
             );
+        }
+        for line in misfits.misnamed {
+            tracing::error!(line, "a line of a policy names nothing and protects nothing");
         }
     }
 
