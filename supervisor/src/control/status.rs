@@ -98,7 +98,7 @@ impl Service {
                 crate::config::SinkKind::Webhook { .. } => "webhook".into(),
             },
             state: state.into(),
-            detail: view.trouble.clone().unwrap_or_default(),
+            detail: view.trouble.as_ref().map(|it| it.reason.clone()).unwrap_or_default(),
             behind: lag.behind,
             oldest_at: micros(lag.oldest),
             delivered: view.delivered,
