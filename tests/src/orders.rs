@@ -158,6 +158,52 @@ fn every_order_is_in_the_evidence() {
     }
 }
 
+/// The numbers of the evidence records that a command lists.
+fn numbers(host: &Host, arguments: &[&str]) -> Vec<u64> {
+    let events = host.cordon(&[&["events"], arguments].concat()).done().items();
+    events.iter().map(|event| event["seq"].as_u64().unwrap()).collect()
+}
+
+#[test]
+fn whoever_reads_on_in_the_evidence_gets_every_record_once() {
+    let host = two();
+    // More than one page of what is read at a time.
+    std::thread::scope(|scope| {
+        for connector in ["a", "b"] {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    for _ in 0..130 {
+                        host.cordon(&["pause", connector, "--reason", "drill"]).done();
+                    }
+                });
+            }
+        }
+    });
+    let all = numbers(&host, &["--after", "0"]);
+    assert!(all.len() > 520, "{}", all.len());
+    assert_eq!(all, (1..=all.len() as u64).collect::<Vec<_>>());
+    let last = all.len() as u64;
+    let stopped_at = (last - 3).to_string();
+    assert_eq!(numbers(&host, &["--after", &stopped_at]), [last - 2, last - 1, last]);
+    assert_eq!(numbers(&host, &["--after", &last.to_string()]), [0; 0]);
+    assert_eq!(numbers(&host, &["-n", "600"]).len(), 600.min(all.len()), "and none less");
+}
+
+#[test]
+fn what_is_listed_since_a_time_is_not_older() {
+    let host = two();
+    std::thread::sleep(Duration::from_millis(4_500));
+    host.cordon(&["pause", "a", "--reason", "drill"]).done();
+    let kinds = |since: &str| {
+        let events = host.cordon(&["events", "a", "--since", since]).done().items();
+        events.iter().map(|event| event["kind"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert!(kinds("1h").contains(&"run.started".to_owned()), "{:?}", kinds("1h"));
+    assert_eq!(kinds("4s"), ["wanted.set"]);
+    let runs = |since: &str| host.cordon(&["runs", "a", "--since", since]).done().items().len();
+    assert_eq!((runs("1h"), runs("4s")), (1, 0));
+}
+
 #[test]
 fn another_user_is_refused_and_told_why() {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
