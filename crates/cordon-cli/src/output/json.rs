@@ -175,6 +175,8 @@ view!(DiffHeader {
     rest: maybe,
     asked: maybe,
     people,
+    sinks: list,
+    told: maybe,
 });
 view!(ChangeGroup { op, record_type, attribute, value, changed, of_changed, of_group, at_least });
 view!(TypeChange { label, before, after, counts: maybe, carried });
