@@ -11,6 +11,7 @@ use std::time::Duration;
 use cordon_model::ConnectorName;
 use cordon_validate::{Named, Policy};
 
+mod differs;
 mod error;
 mod isolation;
 mod raw;

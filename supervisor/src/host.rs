@@ -34,6 +34,7 @@ use crate::view::{Facts, View};
 
 mod named;
 mod open;
+mod plan;
 mod policies;
 mod reload;
 mod retention;

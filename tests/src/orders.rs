@@ -43,6 +43,30 @@ fn a_reload_restarts_only_what_changed() {
 }
 
 #[test]
+fn a_plan_tells_what_a_reload_does_and_changes_nothing() {
+    let host = two();
+    let (a, b) = (host.status("a")["pid"].clone(), host.status("b")["pid"].clone());
+    host.cordon(&["plan", "--exit-code"]).done();
+    let text = std::fs::read_to_string(host.config()).unwrap();
+    let changed = text.replacen("[connector.a]", "[connector.a]\nevery = \"7h\"", 1);
+    host.put("cordon.toml", format!("{changed}\n[sink.out]\ntype = \"file\"\npath = \"out\"\n"));
+    let plan = host.cordon(&["plan", "--exit-code"]).exits(3).items().remove(0);
+    assert_eq!(plan["added"], serde_json::json!(["out"]));
+    let differences = serde_json::json!([{ "name": "a", "keys": ["schedule"] }]);
+    assert_eq!(plan["differences"], differences);
+    assert_eq!(plan["evidence"], 0);
+    // Nothing of it holds yet, so the next one says the same.
+    assert_eq!((host.status("a")["pid"].clone(), host.status("b")["pid"].clone()), (a, b));
+    assert_eq!(host.cordon(&["plan"]).done().items().remove(0), plan);
+    let done = host.cordon(&["reload"]).done().items().remove(0);
+    assert_eq!((&done["added"], &done["differences"]), (&plan["added"], &differences));
+    host.cordon(&["plan", "--exit-code"]).done();
+    host.put("cordon.toml", changed.replacen("[connector.a]", "[connector.a]\nlimit = 3", 1));
+    let refused = host.cordon(&["plan"]).exits(2).problem();
+    assert!(refused["message"].as_str().unwrap().contains("unknown field `limit`"), "{refused}");
+}
+
+#[test]
 fn a_bad_configuration_changes_nothing_and_is_named_with_its_line() {
     let host = two();
     let text = std::fs::read_to_string(host.config()).unwrap();

@@ -31,7 +31,8 @@ pub(crate) use operate::{OrderArgs, PauseArgs, RestartArgs, SyncArgs};
 pub(crate) use policy::{AcknowledgeArgs, BacktestArgs, PolicyCommand};
 pub(crate) use rule::{RuleCommand, RuleListArgs, RuleTestArgs};
 pub(crate) use setup::{
-    CompletionArgs, ConfigCheckArgs, ConfigCommand, ManPagesArgs, SecretCheckArgs, SecretCommand,
+    CompletionArgs, ConfigCheckArgs, ConfigCommand, ManPagesArgs, PlanArgs, SecretCheckArgs,
+    SecretCommand,
 };
 
 use crate::output::Format;
@@ -173,6 +174,8 @@ Examples:
     /// Work with the operators' rules
     #[command(subcommand)]
     Rule(RuleCommand),
+    /// Show what a reload would do, and change nothing
+    Plan(PlanArgs),
     /// Take over the changed configuration and changed secrets; restarts only what changed
     #[command(after_help = "\
 A configuration with an error changes nothing. Whoever has a secret that has another value now

@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError};
 use cordon_ledger::Wanted;
 use jiff::Timestamp;
 
+use super::plan::Running;
 use super::{Host, Loaded, settings};
 use crate::config::Config;
 use crate::runner::Command;
@@ -20,6 +21,8 @@ pub(crate) struct Reloaded {
     pub(crate) changed: Vec<String>,
     /// Those that were restarted because a secret of theirs has another value now.
     pub(crate) rotated: Vec<String>,
+    /// Of each that changed, the keys that differ.
+    pub(crate) differences: Vec<(String, Vec<&'static str>)>,
     /// Keys of the service itself that differ, each with both values.
     pub(crate) settings: Vec<String>,
     /// The evidence record that says so.
@@ -30,20 +33,7 @@ impl Host {
     /// Reads the configuration again and takes it over whole, or not at all.
     pub(crate) async fn reload(self: &Arc<Self>, actor: &str) -> anyhow::Result<Reloaded> {
         let running = self.loaded().config;
-        let config = Config::read(&running.path)?;
-        let fixed = settings::fixed(&running.daemon, &config.daemon);
-        anyhow::ensure!(
-            fixed.is_empty(),
-            "{}, which a reload cannot change\n  hint: restart cordond for it, or put it back and reload \
-             the rest",
-            fixed.join("; ")
-        );
-        let misfits = self.misfits(&config).await.all();
-        anyhow::ensure!(
-            misfits.is_empty(),
-            "{}\n  hint: correct it; `cordon rule list` shows what rules fit",
-            misfits.join("\n")
-        );
+        let config = self.read_again(&running).await?;
         self.note_policies(&config, actor).await?;
         self.allow_syncs(running.daemon.max_concurrent_syncs, config.daemon.max_concurrent_syncs);
         let settings = settings::taken_over(&running.daemon, &config.daemon);
@@ -60,6 +50,25 @@ impl Host {
         done.evidence = told.await?.0;
         self.bell.ring();
         Ok(done)
+    }
+
+    /// Reads the configuration again, and refuses what cannot be taken over.
+    pub(super) async fn read_again(&self, running: &Config) -> anyhow::Result<Config> {
+        let config = Config::read(&running.path)?;
+        let fixed = settings::fixed(&running.daemon, &config.daemon);
+        anyhow::ensure!(
+            fixed.is_empty(),
+            "{}, which a reload cannot change\n  hint: restart cordond for it, or put it back and reload \
+             the rest",
+            fixed.join("; ")
+        );
+        let misfits = self.misfits(&config).await.all();
+        anyhow::ensure!(
+            misfits.is_empty(),
+            "{}\n  hint: correct it; `cordon rule list` shows what rules fit",
+            misfits.join("\n")
+        );
+        Ok(config)
     }
 
     /// Changes how many syncs may run; those that run end first.
@@ -94,7 +103,7 @@ impl Host {
 
     /// Steers towards a configuration.
     pub(crate) async fn apply(self: &Arc<Self>, config: Arc<Config>) -> anyhow::Result<Reloaded> {
-        let mut done = Reloaded::default();
+        let done = Running::of(self).differences(&config);
         {
             let mut loaded = self.config.write().unwrap_or_else(PoisonError::into_inner);
             *loaded = Loaded { config: config.clone(), at: Timestamp::now() };
@@ -103,33 +112,24 @@ impl Host {
         let running = self.connectors();
         for name in running.keys().filter(|name| !config.connectors.contains_key(*name)) {
             self.stop_connector(name).await;
-            done.removed.push(name.to_string());
         }
-        for (name, connector) in &config.connectors {
-            match running.get(name) {
-                None => {
-                    let wanted = wanted.get(name).cloned().unwrap_or(Wanted::Run);
-                    self.start_connector(Arc::new(connector.clone()), wanted).await?;
-                    done.added.push(name.to_string());
-                }
-                Some(handle) if *handle.view.borrow().connector != *connector => {
-                    done.changed.push(name.to_string());
-                }
-                Some(_) => {}
-            }
+        let added = config.connectors.iter().filter(|(name, _)| !running.contains_key(*name));
+        for (name, connector) in added {
+            let wanted = wanted.get(name).cloned().unwrap_or(Wanted::Run);
+            self.start_connector(Arc::new(connector.clone()), wanted).await?;
         }
-        for (name, connector) in &config.connectors {
-            if done.changed.contains(&name.to_string())
-                && let Some(handle) = running.get(name)
-            {
+        for (name, handle) in &running {
+            let Some(connector) = config.connectors.get(name) else { continue };
+            let is_same = *handle.view.borrow().connector == *connector;
+            if !is_same {
                 handle.tell(Command::Reconfigure(Arc::new(connector.clone()))).await;
             }
         }
-        self.apply_sinks(&config, &mut done).await;
+        self.apply_sinks(&config).await;
         Ok(done)
     }
 
-    async fn apply_sinks(self: &Arc<Self>, config: &Config, done: &mut Reloaded) {
+    async fn apply_sinks(self: &Arc<Self>, config: &Config) {
         let running = self.sinks();
         for view in &running {
             match config.sinks.get(&view.sink.name) {
@@ -137,18 +137,13 @@ impl Host {
                 Some(sink) => {
                     self.stop_sink(&sink.name).await;
                     self.start_sink(sink.clone());
-                    done.changed.push(sink.name.clone());
                 }
-                None => {
-                    self.stop_sink(&view.sink.name).await;
-                    done.removed.push(view.sink.name.clone());
-                }
+                None => self.stop_sink(&view.sink.name).await,
             }
         }
         for (name, sink) in &config.sinks {
             if !running.iter().any(|view| view.sink.name == *name) {
                 self.start_sink(sink.clone());
-                done.added.push(name.clone());
             }
         }
     }

@@ -196,7 +196,17 @@ view!(QuarantinedSync {
 view!(Event { seq, time: moment, connector, kind, actor, message, hash, body });
 view!(DoctorItem { name, state, detail, fix });
 view!(ProveResult { case, result, detail });
-view!(ReloadResponse { added, removed, changed, rotated, settings, evidence, hindsight: list });
+view!(ReloadResponse {
+    added,
+    removed,
+    changed,
+    differences: list,
+    rotated,
+    settings,
+    evidence,
+    hindsight: list,
+});
+view!(Difference { name, keys });
 view!(Hindsight {
     connector,
     state,

@@ -113,7 +113,8 @@ fn each_command_asks_for_what_its_words_mean() {
         ),
         ("doctor", "DoctorRequest { prove: false }"),
         ("doctor --prove", "DoctorRequest { prove: true }"),
-        ("reload", "ReloadRequest"),
+        ("reload", "ReloadRequest { dry_run: false }"),
+        ("plan", "ReloadRequest { dry_run: true }"),
         ("wait hr-csv --for trust=trusted", r#"StatusRequest { connectors: ["hr-csv"] }"#),
     ] {
         assert_eq!(asked(line), expected, "{line}");
@@ -139,6 +140,7 @@ fn every_command_answers_in_every_form() {
         ("events", "EventList"),
         ("doctor", "DoctorItemList"),
         ("reload", "ReloadList"),
+        ("plan", "ReloadList"),
         ("wait hr-csv --for runtime=idle", "ConditionList"),
         ("version", "VersionList"),
     ] {
