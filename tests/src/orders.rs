@@ -7,7 +7,11 @@ use cordon_testkit::{Connector, Host, Scenario, wait_until};
 use crate::world::{last_good, run_of};
 
 fn two() -> Host {
-    let patient = || Connector::faulty(&Scenario::default()).set("idle_timeout", "1h");
+    let labels = serde_json::json!({ "team": "iam" });
+    let patient = || {
+        let patient = Connector::faulty(&Scenario::default()).set("idle_timeout", "1h");
+        patient.set("labels", &labels)
+    };
     let host = Host::setup().connector("a", patient()).connector("b", patient()).start();
     for connector in ["a", "b"] {
         host.sync(connector).done();
@@ -24,6 +28,27 @@ fn a_restart_of_one_connector_touches_no_other() {
     host.sync("a").done();
     assert_ne!(host.status("a")["pid"], a["pid"]);
     assert_eq!(host.status("b")["pid"], b["pid"]);
+}
+
+#[test]
+fn an_order_that_one_of_several_refuses_reaches_the_others() {
+    let host = two();
+    host.cordon(&["pause", "a", "--reason", "drill"]).done();
+    let stopped = host.cordon(&["stop", "-l", "team=iam", "--reason", "drill"]).exits(2);
+    assert!(stopped.problem()["message"].as_str().unwrap().contains("`a` is paused"));
+    let done = stopped.items();
+    assert_eq!((done.len(), &done[0]["status"]["name"]), (1, &"b".into()), "{done:?}");
+    assert_ne!(done[0]["evidence"], 0);
+    wait_until("b is stopped", Duration::from_secs(10), || {
+        host.status("b")["runtime"] == "stopped"
+    });
+    assert_eq!(host.status("a")["trust"], "paused");
+    // Both at once, whatever they were.
+    host.cordon(&["resume", "a"]).done();
+    host.cordon(&["start", "--all"]).done();
+    let synced = host.cordon(&["sync", "--all", "--wait"]).done().items();
+    let outcomes: Vec<_> = synced.iter().map(|run| (&run["connector"], &run["outcome"])).collect();
+    assert_eq!(outcomes, [(&"a".into(), &"committed".into()), (&"b".into(), &"committed".into())]);
 }
 
 #[test]

@@ -18,6 +18,7 @@ mod review;
 mod rule;
 mod runs;
 mod secret;
+mod select;
 mod status;
 mod sync;
 mod version;

@@ -4,6 +4,7 @@ use clap::{Args, ValueEnum};
 use clap_complete::ArgValueCandidates;
 use jiff::SignedDuration;
 
+use super::Labels;
 use crate::complete;
 use crate::units;
 
@@ -11,19 +12,21 @@ use crate::units;
 const LISTED_MAX: i64 = 10_000;
 
 /// Of `status`.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(after_help = "\
-With --exit-code: 3 when a connector is neither trusted, released nor paused, or (without NAME) a
-sink fails.
+With --exit-code: 3 when a connector is neither trusted, released nor paused, or (without NAME and
+label) a sink fails.
 
 Examples:
   cordon status
-  cordon status hr-csv --exit-code
+  cordon status -l owner=people-ops --exit-code
   cordon status -o json | jq '.items[] | select(.trust != \"trusted\").name'")]
 pub(crate) struct StatusArgs {
     /// Only these connectors
     #[arg(value_name = "NAME", add = ArgValueCandidates::new(complete::connectors))]
     pub(crate) names: Vec<String>,
+    #[command(flatten)]
+    pub(crate) labels: Labels,
     /// Exit 3 when something needs attention
     #[arg(long)]
     pub(crate) exit_code: bool,
