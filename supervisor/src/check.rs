@@ -1,8 +1,8 @@
 //! `cordond --check`: what the file says, and what only the connectors themselves can tell of it.
 //!
 //! Which fields of a connector's configuration are secret stands in its own schema, and which records
-//! a rule can speak of in what it announces. So each program that has either is started in the sandbox, asked what it is, and ended; it gets neither
-//! its configuration nor a secret. A host that cannot start it, such as the desk where the file is
+//! a policy can speak of in what it announces. So each program that has either is started in the
+//! sandbox, asked what it is, and ended; it gets neither its configuration nor a secret. A host that cannot start it, such as the desk where the file is
 //! written, says so and takes the rest for right.
 
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use cordon_wire::v1;
 use tokio::sync::watch;
 
 use crate::config::{Config, Connector};
-use crate::host::{Host, unmet_rules};
+use crate::host::{Host, misfits, speaks_of_types};
 use crate::logs::Logs;
 use crate::process::Start;
 use crate::secrets;
@@ -29,16 +29,16 @@ const TAG: &str = "config-check";
 pub(crate) struct Told {
     /// Secrets that stand in the configuration.
     pub(crate) literals: Vec<String>,
-    /// Rules that cannot be met.
-    pub(crate) unmet: Vec<String>,
+    /// What a policy says that does not fit.
+    pub(crate) misfits: Vec<String>,
     /// What could not be asked.
     pub(crate) unknown: Vec<String>,
 }
 
-/// Asks every connector that has a configuration or rules.
+/// Asks every connector that has a configuration, or a policy that speaks of its types.
 pub(crate) async fn ask(config: &Config) -> Told {
     let mut told = Told::default();
-    let asks = |it: &&Connector| has_literals(&it.config) || !it.policy.counted_rules().is_empty();
+    let asks = |it: &&Connector| has_literals(&it.config) || speaks_of_types(&it.policy);
     let asked = config.connectors.values().filter(asks);
     let asked: Vec<&Connector> = asked.collect();
     if asked.is_empty() {
@@ -67,7 +67,7 @@ pub(crate) async fn ask(config: &Config) -> Told {
             Err(error) => told.unknown.push(format!("connector `{name}`: {error:#}")),
         }
     }
-    told.unmet = unmet_rules(config, &known);
+    told.misfits = misfits(config, &known).all();
     told
 }
 

@@ -4,13 +4,14 @@
 //! value out of range is an error with file and line, and the configuration in force stays in force.
 //! No key can be set by the environment. Defaults stand here, beside the key that they are for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cordon_model::ConnectorName;
-use cordon_validate::Policy;
+use cordon_validate::{Named, Policy};
 
+mod differs;
 mod error;
 mod isolation;
 mod raw;
@@ -34,6 +35,8 @@ pub(crate) struct Config {
     pub(crate) path: PathBuf,
     /// The service itself.
     pub(crate) daemon: Daemon,
+    /// What the policy of the host names; it holds for every connector, and need not fit each.
+    pub(crate) named: BTreeSet<Named>,
     /// By name.
     pub(crate) connectors: BTreeMap<ConnectorName, Connector>,
     /// By name.

@@ -216,18 +216,29 @@ impl Control for Service {
 
     async fn reload(&self, request: Request<v1::ReloadRequest>) -> Answer<v1::ReloadResponse> {
         let actor = peer::actor(&request);
-        let done = self.host.reload(&actor).await.map_err(|error| {
-            problem::Refusal::invalid("CRD-H007", format!("{error:#}"))
+        let is_plan = request.get_ref().dry_run;
+        let done = match is_plan {
+            true => self.host.plan().await,
+            false => self.host.reload(&actor).await,
+        };
+        let done = done.map_err(|error| {
+            problem::Refusal::configuration(&format!("{error:#}"))
                 .still("the running configuration was not changed")
         })?;
-        let touched = done.added.iter().chain(&done.changed);
+        let touched = done.added.iter().chain(&done.changed).filter(|_| !is_plan);
         let hindsight = self.hindsight_of(touched.cloned().collect()).await;
+        let difference = |(name, keys): (String, Vec<&str>)| v1::Difference {
+            name,
+            keys: keys.into_iter().map(str::to_owned).collect(),
+        };
         Ok(Response::new(v1::ReloadResponse {
             hindsight,
+            differences: done.differences.into_iter().map(difference).collect(),
             added: done.added,
             removed: done.removed,
             changed: done.changed,
             rotated: done.rotated,
+            settings: done.settings,
             evidence: done.evidence,
         }))
     }

@@ -32,16 +32,19 @@ use crate::starts::Starts;
 use crate::unit::Unit;
 use crate::view::{Facts, View};
 
+mod named;
 mod open;
+mod plan;
 mod policies;
 mod reload;
 mod retention;
 mod rotate;
 mod rules;
+mod settings;
 mod turns;
 
 pub(crate) use open::open;
-pub(crate) use rules::unmet_rules;
+pub(crate) use rules::{misfits, speaks_of_types};
 
 /// Everything that tasks share.
 pub(crate) struct Host {
@@ -176,7 +179,7 @@ impl Host {
 
     /// Reads again what the ledger knows of a connector, and wakes whoever waits for it.
     pub(crate) async fn refresh(&self, name: &ConnectorName) {
-        match open::facts(&self.ledger, name).await {
+        match self.facts(name).await {
             Ok(facts) => {
                 if let Some(handle) = self.connector(name) {
                     handle.facts.send_replace(facts);
@@ -187,6 +190,13 @@ impl Host {
         self.bell.ring();
     }
 
+    /// What is known of a connector beside its task.
+    async fn facts(&self, name: &ConnectorName) -> anyhow::Result<Facts> {
+        let mut facts = open::facts(&self.ledger, name).await?;
+        facts.standing.extend(self.misnamed(name).await);
+        Ok(facts)
+    }
+
     /// Starts a connector's task.
     async fn start_connector(
         self: &Arc<Self>,
@@ -194,7 +204,7 @@ impl Host {
         wanted: Wanted,
     ) -> anyhow::Result<()> {
         let name = connector.name.clone();
-        let facts = open::facts(&self.ledger, &name).await?;
+        let facts = self.facts(&name).await?;
         let runs = self.ledger.syncs(&name, 2).await?;
         let last_start = open::last_start(&runs).map(Past::written);
         let logs = self.loaded().config.daemon.data_dir.join("logs").join(format!("{name}.log"));

@@ -146,17 +146,17 @@ async fn check(config: &Config, dev: bool) -> ExitCode {
         complain("  hint: write cred:NAME, file:/path or exec:/program arguments");
         return ExitCode::from(2);
     }
-    if !told.unmet.is_empty() {
-        for unmet in &told.unmet {
-            complain(&format!("error: {unmet}"));
+    if !told.misfits.is_empty() {
+        for misfit in &told.misfits {
+            complain(&format!("error: {misfit}"));
         }
-        complain("  hint: correct the rule, or the connector's configuration");
+        complain("  hint: correct it, or the connector's configuration");
         return ExitCode::from(2);
     }
     say(&summary(config));
     for unknown in &told.unknown {
         complain(&format!(
-            "note: which fields are secret, and which rules fit, is not known of {unknown}"
+            "note: which fields are secret, and what of a policy fits, is not known of {unknown}"
         ));
     }
     ExitCode::SUCCESS
@@ -197,7 +197,7 @@ async fn open(config: Arc<Config>, dev: bool) -> anyhow::Result<(Arc<Host>, Unix
     let listener = control::bind(&config.daemon.socket, config.daemon.socket_group.as_deref())?;
     host.note_policies(&config, "cordond").await?;
     host.apply(config).await?;
-    host.tell_unmet_rules().await;
+    host.tell_misfits().await;
     Ok((host, listener))
 }
 

@@ -23,13 +23,17 @@ use crate::limits;
 use crate::secrets::{Fingerprint, SecretError};
 use crate::session::chain;
 
+mod trouble;
+
+pub(crate) use trouble::Trouble;
+
 /// How a sink stands.
 #[derive(Debug, Clone)]
 pub(crate) struct SinkView {
     /// How it is configured.
     pub(crate) sink: Arc<config::Sink>,
     /// What keeps it from delivering.
-    pub(crate) trouble: Option<String>,
+    pub(crate) trouble: Option<Trouble>,
     /// Changes that it confirmed since the service started.
     pub(crate) delivered: u64,
     /// The secret that it was opened with, as far as it can be compared.
@@ -113,7 +117,7 @@ impl Outbox {
                 None => self.open().await,
             };
             let wait = match open {
-                Err(trouble) => self.troubled(trouble, None),
+                Err(reason) => self.troubled(Trouble::unopened(reason), None),
                 Ok(mut open) => {
                     let round = self.round(&mut open).await;
                     sink = Some(open);
@@ -161,14 +165,16 @@ impl Outbox {
                 Err(OutboxError::Deliver(DeliverError::Refused { reason })) => {
                     tracing::warn!(sink = %self.config.name, connector = %name, reason, "refused");
                     self.refused.insert(name, Instant::now() + REFUSED_WAIT);
-                    self.view.send_modify(|view| view.trouble = Some(reason));
+                    let trouble = Some(Trouble::refused(reason));
+                    self.view.send_modify(|view| view.trouble = trouble);
                 }
                 Err(error) => {
                     let asked = match &error {
                         OutboxError::Deliver(DeliverError::Retry { after, .. }) => *after,
                         _ => None,
                     };
-                    return Round::Trouble(self.troubled(error.to_string(), asked));
+                    let trouble = Trouble::of(&error, &self.config.kind);
+                    return Round::Trouble(self.troubled(trouble, asked));
                 }
             }
         }
@@ -182,8 +188,8 @@ impl Outbox {
         Round::Delivered
     }
 
-    fn troubled(&mut self, trouble: String, asked: Option<Duration>) -> Duration {
-        tracing::warn!(sink = %self.config.name, trouble, "cannot deliver");
+    fn troubled(&mut self, trouble: Trouble, asked: Option<Duration>) -> Duration {
+        tracing::warn!(sink = %self.config.name, trouble = trouble.reason, "cannot deliver");
         self.view.send_modify(|view| view.trouble = Some(trouble));
         let wait = self.backoff.next(self.failures, fastrand::f64());
         self.failures = self.failures.saturating_add(1);

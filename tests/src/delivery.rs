@@ -46,6 +46,36 @@ fn a_dead_endpoint_blocks_no_other_sink_and_misses_nothing() {
     assert_eq!(believed(&receiver.changes(), "src"), believed_from(&host, "src"));
 }
 
+/// What a diff says of a release: the sinks that get it, and how many removals they are told of.
+fn effect(host: &Host) -> (Vec<String>, serde_json::Value) {
+    let header = host.cordon(&["diff", "src"]).done().json()["header"].take();
+    let sinks = header["sinks"].as_array().unwrap();
+    let names = sinks.iter().map(|sink| sink["name"].as_str().unwrap().to_owned());
+    (names.collect(), header["told"].clone())
+}
+
+#[test]
+fn a_diff_of_what_waits_says_which_sinks_get_what_of_it() {
+    let elsewhere =
+        serde_json::json!({ "type": "file", "path": "elsewhere.ndjson", "from": ["other"] });
+    let host = Host::setup()
+        .faulty("src", &Scenario::default())
+        .faulty("other", &Scenario::default())
+        .file_sink("out")
+        .set("sink", "elsewhere", elsewhere)
+        .start();
+    host.sync("src").done();
+    delivered(&host);
+    assert_eq!(effect(&host), (vec![], serde_json::Value::Null), "nothing waits");
+    host.play("src", &Scenario::with("sync-end", "empty"));
+    let run = run_of(&host.sync("src").done());
+    assert_eq!(run["outcome"], "quarantined");
+    let told = serde_json::json!({ "added": 0, "removed": 310, "modified": 0 });
+    assert_eq!(effect(&host), (vec!["out".to_owned()], told));
+    let shown = host.cordon_as("table", &["diff", "src"]).done().stdout;
+    assert!(shown.contains("If you release it") && shown.contains("live"), "{shown}");
+}
+
 #[test]
 fn a_delivery_goes_on_where_it_stopped() {
     let receiver = Receiver::start();

@@ -36,6 +36,18 @@ fn sync_without(host: &Host, users: &[&str]) -> Vec<Value> {
     host.changes("out").split_off(before)
 }
 
+#[test]
+fn a_diff_of_what_waits_counts_its_removals_as_sinks_are_told_of_them() {
+    let host = host("24h");
+    let all: Vec<String> = (10..40).map(|user| format!("u{user}")).collect();
+    let all: Vec<&str> = all.iter().map(String::as_str).collect();
+    host.play("src", &source(&all));
+    assert_eq!(run_of(&host.sync("src").done())["outcome"], "quarantined");
+    let header = host.cordon(&["diff", "src"]).done().json()["header"].take();
+    assert_eq!(header["total"], json!({ "added": 0, "removed": 30, "modified": 0 }));
+    assert_eq!(header["told"], json!({ "added": 0, "removed": 0, "modified": 30 }));
+}
+
 fn told(changes: &[Value]) -> Vec<String> {
     let told = changes.iter().map(|change| {
         let (op, key) = (change["op"].as_str().unwrap(), change["key"].as_str().unwrap());

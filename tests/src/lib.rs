@@ -47,6 +47,8 @@ mod liveness;
 #[cfg(test)]
 mod logs;
 #[cfg(test)]
+mod misnamed;
+#[cfg(test)]
 mod orders;
 #[cfg(test)]
 mod pacing;

@@ -7,7 +7,11 @@ use cordon_testkit::{Connector, Host, Scenario, wait_until};
 use crate::world::{last_good, run_of};
 
 fn two() -> Host {
-    let patient = || Connector::faulty(&Scenario::default()).set("idle_timeout", "1h");
+    let labels = serde_json::json!({ "team": "iam" });
+    let patient = || {
+        let patient = Connector::faulty(&Scenario::default()).set("idle_timeout", "1h");
+        patient.set("labels", &labels)
+    };
     let host = Host::setup().connector("a", patient()).connector("b", patient()).start();
     for connector in ["a", "b"] {
         host.sync(connector).done();
@@ -27,6 +31,27 @@ fn a_restart_of_one_connector_touches_no_other() {
 }
 
 #[test]
+fn an_order_that_one_of_several_refuses_reaches_the_others() {
+    let host = two();
+    host.cordon(&["pause", "a", "--reason", "drill"]).done();
+    let stopped = host.cordon(&["stop", "-l", "team=iam", "--reason", "drill"]).exits(2);
+    assert!(stopped.problem()["message"].as_str().unwrap().contains("`a` is paused"));
+    let done = stopped.items();
+    assert_eq!((done.len(), &done[0]["status"]["name"]), (1, &"b".into()), "{done:?}");
+    assert_ne!(done[0]["evidence"], 0);
+    wait_until("b is stopped", Duration::from_secs(10), || {
+        host.status("b")["runtime"] == "stopped"
+    });
+    assert_eq!(host.status("a")["trust"], "paused");
+    // Both at once, whatever they were.
+    host.cordon(&["resume", "a"]).done();
+    host.cordon(&["start", "--all"]).done();
+    let synced = host.cordon(&["sync", "--all", "--wait"]).done().items();
+    let outcomes: Vec<_> = synced.iter().map(|run| (&run["connector"], &run["outcome"])).collect();
+    assert_eq!(outcomes, [(&"a".into(), &"committed".into()), (&"b".into(), &"committed".into())]);
+}
+
+#[test]
 fn a_reload_restarts_only_what_changed() {
     let host = two();
     let (a, b) = (host.status("a")["pid"].clone(), host.status("b")["pid"].clone());
@@ -43,16 +68,73 @@ fn a_reload_restarts_only_what_changed() {
 }
 
 #[test]
+fn a_plan_tells_what_a_reload_does_and_changes_nothing() {
+    let host = two();
+    let (a, b) = (host.status("a")["pid"].clone(), host.status("b")["pid"].clone());
+    host.cordon(&["plan", "--exit-code"]).done();
+    let text = std::fs::read_to_string(host.config()).unwrap();
+    let changed = text.replacen("[connector.a]", "[connector.a]\nevery = \"7h\"", 1);
+    host.put("cordon.toml", format!("{changed}\n[sink.out]\ntype = \"file\"\npath = \"out\"\n"));
+    let plan = host.cordon(&["plan", "--exit-code"]).exits(3).items().remove(0);
+    assert_eq!(plan["added"], serde_json::json!(["out"]));
+    let differences = serde_json::json!([{ "name": "a", "keys": ["schedule"] }]);
+    assert_eq!(plan["differences"], differences);
+    assert_eq!(plan["evidence"], 0);
+    // Nothing of it holds yet, so the next one says the same.
+    assert_eq!((host.status("a")["pid"].clone(), host.status("b")["pid"].clone()), (a, b));
+    assert_eq!(host.cordon(&["plan"]).done().items().remove(0), plan);
+    let done = host.cordon(&["reload"]).done().items().remove(0);
+    assert_eq!((&done["added"], &done["differences"]), (&plan["added"], &differences));
+    host.cordon(&["plan", "--exit-code"]).done();
+    host.put("cordon.toml", changed.replacen("[connector.a]", "[connector.a]\nlimit = 3", 1));
+    let refused = host.cordon(&["plan"]).exits(2).problem();
+    assert!(refused["message"].as_str().unwrap().contains("unknown field `limit`"), "{refused}");
+}
+
+#[test]
 fn a_bad_configuration_changes_nothing_and_is_named_with_its_line() {
     let host = two();
     let text = std::fs::read_to_string(host.config()).unwrap();
     let bad = text.replacen("[connector.a]", "[connector.a]\nlimit = 3", 1);
     host.put("cordon.toml", &bad);
-    let refused = host.cordon(&["reload"]).exits(2);
-    assert!(refused.stderr.contains("unknown field `limit`"), "{}", refused.stderr);
-    assert!(refused.stderr.contains("did you mean `limits`?"), "{}", refused.stderr);
-    assert!(refused.stderr.contains("the running configuration was not changed"));
+    let refused = host.cordon(&["reload"]).exits(2).problem();
+    let message = refused["message"].as_str().unwrap();
+    assert!(message.starts_with("unknown field `limit`"), "{refused}");
+    assert!(message.contains("cordon.toml:"), "{refused}");
+    // Each part where scripts look for it.
+    assert_eq!(refused["hint"], "did you mean `limits`?");
+    assert_eq!(refused["still"], "the running configuration was not changed");
     assert_eq!(run_of(&host.sync("a").done())["outcome"], "committed");
+}
+
+/// Writes the configuration anew with a line more in `[daemon]`.
+fn daemon_says(host: &Host, line: &str) {
+    let text = std::fs::read_to_string(host.config()).unwrap();
+    let changed = text.replacen("[daemon]", &format!("[daemon]\n{line}"), 1);
+    assert_ne!(changed, text);
+    host.put("cordon.toml", changed);
+}
+
+#[test]
+fn a_reload_refuses_what_only_a_start_can_change_and_names_it() {
+    let host = two();
+    // Whoever took a group its access away must not believe that it is gone already.
+    daemon_says(&host, "socket_group = \"root\"");
+    let refused = host.cordon(&["reload"]).exits(2).problem();
+    let told = refused["message"].as_str().unwrap();
+    assert!(told.contains("daemon.socket_group was none and is root"), "{told}");
+    assert!(refused["hint"].as_str().unwrap().starts_with("restart cordond"), "{refused}");
+    assert_eq!(refused["still"], "the running configuration was not changed");
+}
+
+#[test]
+fn a_reload_tells_what_it_changed_of_the_service_itself() {
+    let host = two();
+    let settings = || host.cordon(&["reload"]).done().items().remove(0)["settings"].clone();
+    assert_eq!(settings(), serde_json::json!([]));
+    daemon_says(&host, "max_concurrent_syncs = 7");
+    assert_eq!(settings(), serde_json::json!(["daemon.max_concurrent_syncs was 4 and is 7"]));
+    assert_eq!(settings(), serde_json::json!([]), "it is in force");
 }
 
 #[test]
@@ -126,6 +208,52 @@ fn every_order_is_in_the_evidence() {
     for word in ["run.started", "snapshot.committed", "drill"] {
         assert!(events.contains(word), "{word} is missing in {events}");
     }
+}
+
+/// The numbers of the evidence records that a command lists.
+fn numbers(host: &Host, arguments: &[&str]) -> Vec<u64> {
+    let events = host.cordon(&[&["events"], arguments].concat()).done().items();
+    events.iter().map(|event| event["seq"].as_u64().unwrap()).collect()
+}
+
+#[test]
+fn whoever_reads_on_in_the_evidence_gets_every_record_once() {
+    let host = two();
+    // More than one page of what is read at a time.
+    std::thread::scope(|scope| {
+        for connector in ["a", "b"] {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    for _ in 0..130 {
+                        host.cordon(&["pause", connector, "--reason", "drill"]).done();
+                    }
+                });
+            }
+        }
+    });
+    let all = numbers(&host, &["--after", "0"]);
+    assert!(all.len() > 520, "{}", all.len());
+    assert_eq!(all, (1..=all.len() as u64).collect::<Vec<_>>());
+    let last = all.len() as u64;
+    let stopped_at = (last - 3).to_string();
+    assert_eq!(numbers(&host, &["--after", &stopped_at]), [last - 2, last - 1, last]);
+    assert_eq!(numbers(&host, &["--after", &last.to_string()]), [0; 0]);
+    assert_eq!(numbers(&host, &["-n", "600"]).len(), 600.min(all.len()), "and none less");
+}
+
+#[test]
+fn what_is_listed_since_a_time_is_not_older() {
+    let host = two();
+    std::thread::sleep(Duration::from_millis(4_500));
+    host.cordon(&["pause", "a", "--reason", "drill"]).done();
+    let kinds = |since: &str| {
+        let events = host.cordon(&["events", "a", "--since", since]).done().items();
+        events.iter().map(|event| event["kind"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert!(kinds("1h").contains(&"run.started".to_owned()), "{:?}", kinds("1h"));
+    assert_eq!(kinds("4s"), ["wanted.set"]);
+    let runs = |since: &str| host.cordon(&["runs", "a", "--since", since]).done().items().len();
+    assert_eq!((runs("1h"), runs("4s")), (1, 0));
 }
 
 #[test]

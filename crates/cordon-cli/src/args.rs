@@ -10,6 +10,7 @@ mod look;
 mod operate;
 mod policy;
 mod rule;
+mod select;
 mod setup;
 
 use std::path::PathBuf;
@@ -30,8 +31,10 @@ pub(crate) use look::{
 pub(crate) use operate::{OrderArgs, PauseArgs, RestartArgs, SyncArgs};
 pub(crate) use policy::{AcknowledgeArgs, BacktestArgs, PolicyCommand};
 pub(crate) use rule::{RuleCommand, RuleListArgs, RuleTestArgs};
+pub(crate) use select::{Label, Labels, Selection};
 pub(crate) use setup::{
-    CompletionArgs, ConfigCheckArgs, ConfigCommand, ManPagesArgs, SecretCheckArgs, SecretCommand,
+    CompletionArgs, ConfigCheckArgs, ConfigCommand, ManPagesArgs, PlanArgs, SecretCheckArgs,
+    SecretCommand,
 };
 
 use crate::output::Format;
@@ -116,14 +119,14 @@ pub(crate) enum Command {
 Examples:
   cordon start hr-csv
   cordon start hr-csv --reason \"export is back\"
-  cordon start hr-csv -o json")]
+  cordon start -l owner=people-ops")]
     Start(OrderArgs),
     /// Stop a connector's process and its schedule
     #[command(after_help = "\
 Examples:
   cordon stop hr-csv
   cordon stop hr-csv --reason \"host moves tonight\"
-  cordon stop hr-csv -o json")]
+  cordon stop --all --reason \"host moves tonight\"")]
     Stop(OrderArgs),
     /// Restart a connector's process; other connectors are not touched
     #[command(after_help = "\
@@ -139,7 +142,7 @@ Examples:
 Examples:
   cordon resume hr-csv
   cordon resume hr-csv --reason \"certificate swapped\"
-  cordon resume hr-csv -o json")]
+  cordon resume -l owner=people-ops")]
     Resume(OrderArgs),
     /// List a connector's syncs, newest first
     Runs(RunsArgs),
@@ -173,6 +176,8 @@ Examples:
     /// Work with the operators' rules
     #[command(subcommand)]
     Rule(RuleCommand),
+    /// Show what a reload would do, and change nothing
+    Plan(PlanArgs),
     /// Take over the changed configuration and changed secrets; restarts only what changed
     #[command(after_help = "\
 A configuration with an error changes nothing. Whoever has a secret that has another value now

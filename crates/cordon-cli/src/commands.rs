@@ -18,6 +18,7 @@ mod review;
 mod rule;
 mod runs;
 mod secret;
+mod select;
 mod status;
 mod sync;
 mod version;
@@ -84,6 +85,7 @@ pub(crate) async fn run(cli: Cli, out: &mut Output) -> Result<Exit, Failure> {
             rule::test(client().await?, args, out).await
         }
         Some(Command::Connector(command)) => connector::run(command, out).await,
+        Some(Command::Plan(args)) => reload::plan(client().await?, args, out).await,
         Some(Command::Reload) => reload::run(client().await?, out).await,
         Some(Command::Wait(args)) => wait::run(socket, args, out).await,
         Some(Command::Completion(args)) => completion::run(&args, out),

@@ -3,6 +3,7 @@
 //! Asked while someone types, so it answers fast or not at all: a daemon that is away, slow or not
 //! ours gives no candidates and no error.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -24,6 +25,20 @@ pub(crate) fn connectors() -> Vec<CompletionCandidate> {
         Ok(client::answer(client.status(v1::StatusRequest::default())).await?.connectors)
     });
     statuses.into_iter().map(|it| candidate(&it.name, &it.trust)).collect()
+}
+
+/// The labels that connectors bear, each with one of those that do.
+pub(crate) fn labels() -> Vec<CompletionCandidate> {
+    let statuses = ask(async |mut client: Client| {
+        Ok(client::answer(client.status(v1::StatusRequest::default())).await?.connectors)
+    });
+    let mut known = BTreeMap::new();
+    for status in &statuses {
+        for (key, value) in &status.labels {
+            known.entry(format!("{key}={value}")).or_insert(&status.name);
+        }
+    }
+    known.into_iter().map(|(label, name)| candidate(&label, name)).collect()
 }
 
 /// The codes of findings, with their meaning.

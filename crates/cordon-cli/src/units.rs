@@ -37,6 +37,12 @@ pub(crate) fn changes(counts: Option<&v1::ChangeCounts>) -> String {
     )
 }
 
+/// The moment so long ago, as the wire tells it; 0 where none was given.
+pub(crate) fn since(past: Option<SignedDuration>) -> i64 {
+    let since = past.and_then(|past| Timestamp::now().checked_sub(past).ok());
+    since.map_or(0, Timestamp::as_microsecond)
+}
+
 /// All changes together.
 pub(crate) fn changes_sum(counts: &v1::ChangeCounts) -> u64 {
     counts.added.saturating_add(counts.removed).saturating_add(counts.modified)

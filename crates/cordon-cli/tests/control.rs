@@ -8,5 +8,6 @@ mod control {
     mod commands;
     mod contract;
     mod release;
+    mod select;
     mod unreachable;
 }

@@ -55,6 +55,14 @@ impl RecordType {
             RecordKind::Grant => "grant",
         }
     }
+
+    /// The word with which the keys of its records begin; see [`Row::key`].
+    pub fn key_type(&self) -> &str {
+        match self.kind {
+            RecordKind::Resource | RecordKind::Grant => self.name.as_str(),
+            RecordKind::Entitlement => "entitlement",
+        }
+    }
 }
 
 impl fmt::Display for RecordType {
@@ -168,15 +176,12 @@ impl Row {
             Some(Value::Text(text)) => text.as_str(),
             _ => "",
         };
+        let of = self.record_type.key_type();
         match self.record_type.kind {
-            RecordKind::Resource => format!("{}:{}", self.record_type.name, text(columns::ID)),
-            RecordKind::Entitlement => format!("entitlement:{}", text(columns::ID)),
-            RecordKind::Grant => format!(
-                "{}:{} -> {}",
-                self.record_type.name,
-                text(columns::PRINCIPAL),
-                text(columns::ENTITLEMENT)
-            ),
+            RecordKind::Resource | RecordKind::Entitlement => format!("{of}:{}", text(columns::ID)),
+            RecordKind::Grant => {
+                format!("{of}:{} -> {}", text(columns::PRINCIPAL), text(columns::ENTITLEMENT))
+            }
         }
     }
 }

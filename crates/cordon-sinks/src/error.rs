@@ -74,6 +74,12 @@ pub enum DeliverError {
         /// What happened.
         reason: String,
     },
+    /// The receiver does not prove who it is: nothing was sent to it, and a person is needed.
+    #[error("{reason}")]
+    Untrusted {
+        /// What is wrong with its certificate.
+        reason: String,
+    },
     /// The receiver does not want it; a person is needed. Worth a rare try, not a quick one.
     #[error("{reason}")]
     Refused {

@@ -19,6 +19,7 @@
 
 mod answer;
 mod signature;
+mod unanswered;
 
 use std::sync::Once;
 use std::time::Duration;
@@ -27,9 +28,9 @@ use jiff::Timestamp;
 use reqwest::{Client, Url, redirect};
 use secrecy::SecretString;
 
-use crate::error::chain;
 use crate::{DeliverError, Delivery, SinkOpenError, delivery};
 use signature::Signer;
+use unanswered::unanswered;
 
 /// A body larger than this holds a single change. Servers commonly refuse bodies from 1 MiB on.
 const BODY_BYTES_MAX: usize = 512 * 1024;
@@ -167,18 +168,6 @@ impl Request {
         body.extend_from_slice(b"]}");
         (format!("{connector}/{first}-{last}"), body)
     }
-}
-
-fn unanswered(error: reqwest::Error) -> DeliverError {
-    let what = if error.is_timeout() {
-        "no answer in time"
-    } else if error.is_connect() {
-        "cannot connect"
-    } else {
-        "no valid answer"
-    };
-    // Without the URL: its path or query may be what lets one in.
-    DeliverError::retry(format!("{what}: {}", chain(&error.without_url())))
 }
 
 fn checked_url(text: &str, allow_insecure: bool) -> Result<Url, SinkOpenError> {

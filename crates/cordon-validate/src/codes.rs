@@ -309,6 +309,9 @@ rules! {
     EXEMPTION_OVER "CRD-O202"
         "An exemption is past its date and no longer counts."
         "Take it out of the configuration, or give it a new date if its owner still answers for it.";
+    MISNAMED "CRD-O203"
+        "The policy names a type or an attribute that its connector does not announce: that line protects nothing."
+        "Correct the line, or take it out; `cordon config check` says what may have been meant.";
 
     TIME_EXTENDED "CRD-L101"
         "The sync was late, but held back by this host or by a limit, and got the same time once more."

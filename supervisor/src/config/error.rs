@@ -4,6 +4,9 @@ use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+mod key;
+mod words;
+
 /// Why a configuration was not taken. The one in force stays in force.
 #[derive(Debug)]
 pub(crate) struct ConfigError {
@@ -29,12 +32,13 @@ impl ConfigError {
 
     /// A fault that a TOML reader found.
     pub(crate) fn of_toml(file: &Path, text: &str, error: &toml::de::Error) -> Self {
-        let message = error.message().trim().to_owned();
+        let message = error.message().trim();
+        let key = error.span().and_then(|span| key::key_at(text, span.start));
         Self {
             file: file.to_owned(),
             place: error.span().map(|span| Place::find(text, span)),
-            hint: nearest(&message),
-            message,
+            hint: nearest(message),
+            message: words::told(message, key.as_deref()),
         }
     }
 

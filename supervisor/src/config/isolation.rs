@@ -23,6 +23,16 @@ pub(crate) enum Profile {
     Dev,
 }
 
+impl Profile {
+    /// Its word.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Service => "service",
+            Self::Dev => "dev",
+        }
+    }
+}
+
 /// How far one connector is walled in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Isolation {
@@ -44,7 +54,10 @@ pub(crate) struct Isolation {
 
 /// What a connector may read and reach, as it is written.
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table such as { read = [\"/srv/hr\"], connect = [\"dc1:636\"] }"
+)]
 pub(super) struct Allow {
     #[serde(default)]
     read: Vec<PathBuf>,
@@ -56,7 +69,7 @@ pub(super) struct Allow {
 
 /// The rest of it, as it is written.
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table such as { user = \"own\" }")]
 pub(super) struct Raw {
     user: Option<String>,
     #[serde(default)]

@@ -27,7 +27,7 @@ pub(super) struct File {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table of the service's keys")]
 pub(super) struct Daemon {
     pub(super) data_dir: Option<PathBuf>,
     pub(super) socket: Option<PathBuf>,
@@ -40,20 +40,20 @@ pub(super) struct Daemon {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table such as { keep = { last = 30 } }")]
 pub(super) struct Store {
     #[serde(default)]
     pub(super) keep: Keep,
 }
 
 #[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table such as { last = 30 }")]
 pub(super) struct Keep {
     pub(super) last: Option<u32>,
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table with `use` and what else a connector needs")]
 pub(super) struct Connector {
     #[serde(rename = "use")]
     pub(super) uses: String,
@@ -80,7 +80,7 @@ pub(super) struct Connector {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table such as { memory = \"128MiB\", tasks = 32 }")]
 pub(super) struct Limits {
     pub(super) memory: Option<Bytes>,
     pub(super) cpu: Option<Percent>,
@@ -98,7 +98,10 @@ pub(super) struct Limits {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table such as { backoff = \"1s..5m\", give_up_after = 5 }"
+)]
 pub(super) struct Restart {
     pub(super) backoff: Option<Spans>,
     pub(super) give_up_after: Option<usize>,

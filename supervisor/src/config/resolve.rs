@@ -36,6 +36,7 @@ pub(super) fn read(path: &Path) -> Result<Config, ConfigError> {
     let mut config = Config {
         path: whole.clone(),
         daemon: daemon(path, base, &file)?,
+        named: Default::default(),
         connectors: Default::default(),
         sinks: Default::default(),
     };
@@ -43,6 +44,7 @@ pub(super) fn read(path: &Path) -> Result<Config, ConfigError> {
         return Err(ConfigError::of_file(path, format!("guard: {message}")));
     }
     let host = Policy::default().overlaid(&file.guard).for_every_connector();
+    config.named = host.named();
     let included = included(path, base, &file.daemon.include)?;
     let own = file.connector.into_iter().map(|(name, raw)| (path.to_owned(), name, raw));
     for (from, name, raw) in own.chain(included) {

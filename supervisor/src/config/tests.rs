@@ -40,6 +40,57 @@ fn a_wrong_type_is_refused_with_its_place() {
 }
 
 #[test]
+fn a_wrong_type_names_its_key_and_what_belongs_there() {
+    // Whoever reads it knows neither our types nor those of the program that reads it.
+    for (guard, told) in [
+        (
+            "removed.user = 10",
+            "`guard.removed.user` is a number and has to be a limit such as { percent = 10, count = 50, floor = 5 }",
+        ),
+        ("removed = 10", "`guard.removed` is a number and has to be a table"),
+        (
+            "removed.user = { percent = \"10\" }",
+            "`guard.removed.user.percent` is a text and has to be a number",
+        ),
+        (
+            "reread = \"2m\"",
+            "`guard.reread` is a text and has to be a table such as { after = \"2m\", times = 1 }",
+        ),
+        ("governs = \"leavers\"", "`guard.governs` is a text and has to be a list"),
+        ("risk = 3", "`guard.risk` has to be a text"),
+        ("freshness = 6", "`guard.freshness` is a number and has to be a time span such as \"6h\""),
+        (
+            "freshness = \"6 parsecs\"",
+            "`guard.freshness` is no time span; write it like \"6h\" or \"2h 30m\"",
+        ),
+        (
+            "budget = [{ within = 7, percent = 3 }]",
+            "`guard.budget.within` is a number and has to be a text",
+        ),
+        (
+            "schema.required = [\"mail\"]",
+            "`guard.schema.required`: \"mail\" is not a label, a dot and an attribute",
+        ),
+        ("rule.x = 3", "`guard.rule.x` is a number and has to be a rule such as"),
+    ] {
+        let error = check(&format!("version = 1\n[guard]\n{guard}\n"));
+        assert!(error.starts_with(told), "{guard}: {error}");
+        assert!(error.contains("/cordon.toml:3:"), "{guard}: {error}");
+    }
+    let error = check("version = 1\n[connector.hr]\nuse = \"./prog\"\nlimits = { memory = 128 }\n");
+    let told = "`connector.hr.limits.memory` is a number and has to be a size such as \"128MiB\"";
+    assert!(error.starts_with(told), "{error}");
+}
+
+#[test]
+fn a_word_that_is_not_allowed_names_its_key_and_the_nearest() {
+    let error = check("version = 1\n[guard]\nfirst_sync = \"revieww\"\n");
+    let told = "`guard.first_sync`: unknown variant `revieww`, expected `trust` or `review`";
+    assert!(error.starts_with(told), "{error}");
+    assert!(error.ends_with("hint: did you mean `review`?"), "{error}");
+}
+
+#[test]
 fn a_span_without_sense_says_how_to_write_one() {
     let error = check("version = 1\n[connector.hr]\nuse = \"./prog\"\nevery = \"soon\"\n");
     assert!(error.contains("\"soon\" is no time span; write it like \"15m\""), "{error}");

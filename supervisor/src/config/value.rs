@@ -1,9 +1,11 @@
 //! Values with units: `128MiB`, `15m`, `25%`, `1s..5m`, `100/min`.
 
+use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, de};
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer};
 
 /// A number of bytes, written with a unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,41 +88,59 @@ fn units_per(text: &str) -> Result<UnitsPer, String> {
     Ok(UnitsPer(units, per))
 }
 
+/// Reads a text; of anything else it says what was expected.
+struct Written<T> {
+    expected: &'static str,
+    parse: fn(&str) -> Result<T, String>,
+}
+
+impl<T> Visitor<'_> for Written<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.expected)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        (self.parse)(text).map_err(E::custom)
+    }
+}
+
 fn read<'de, D: Deserializer<'de>, T>(
     deserializer: D,
+    expected: &'static str,
     parse: fn(&str) -> Result<T, String>,
 ) -> Result<T, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    parse(&text).map_err(de::Error::custom)
+    deserializer.deserialize_str(Written { expected, parse })
 }
 
 impl<'de> Deserialize<'de> for Bytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        read(deserializer, bytes).map(Self)
+        read(deserializer, "a size such as \"128MiB\"", bytes).map(Self)
     }
 }
 
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        read(deserializer, span).map(Self)
+        read(deserializer, "a time span such as \"15m\"", span).map(Self)
     }
 }
 
 impl<'de> Deserialize<'de> for Percent {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        read(deserializer, percent).map(Self)
+        read(deserializer, "a share of a core such as \"50%\"", percent).map(Self)
     }
 }
 
 impl<'de> Deserialize<'de> for Spans {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        read(deserializer, spans).map(Self)
+        read(deserializer, "a range such as \"1s..5m\"", spans).map(Self)
     }
 }
 
 impl<'de> Deserialize<'de> for UnitsPer {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        read(deserializer, units_per)
+        read(deserializer, "a rate such as \"100/min\"", units_per)
     }
 }
 

@@ -1,12 +1,12 @@
 //! `describe` and `runs`: one connector in full.
 
-use cordon_ledger::EvidenceSeq;
 use cordon_model::{ScopeOutcome, ScopeReport};
 use cordon_sandbox::{Destination, JailItem};
 use cordon_wire::v1;
 use jiff::Timestamp;
 use tonic::Status;
 
+use super::follow::moment;
 use super::hindsight::soon;
 use super::problem::Refusal;
 use super::render::micros;
@@ -29,11 +29,14 @@ impl Service {
         request: v1::RunsRequest,
     ) -> Result<v1::RunsResponse, Status> {
         let (name, _) = self.find(&request.connector)?;
+        let since = moment(request.since)?;
         let limit = match request.limit {
+            0 if since.is_some() => RUNS_MAX,
             0 => RUNS,
             limit => limit.min(RUNS_MAX),
         };
-        let runs = self.host.ledger.runs(&name, limit).await.map_err(Refusal::from)?;
+        let mut runs = self.host.ledger.runs(&name, limit).await.map_err(Refusal::from)?;
+        runs.retain(|run| since.is_none_or(|since| run.started_at >= since));
         Ok(v1::RunsResponse { runs: runs.iter().map(render::run).collect() })
     }
 
@@ -100,11 +103,6 @@ impl Service {
         let rows = self.host.ledger.latest_evidence(name, limit).await?;
         Ok(rows.iter().map(render::event).collect())
     }
-}
-
-/// The number after which evidence is new.
-pub(super) fn after(event: Option<&v1::Event>) -> EvidenceSeq {
-    EvidenceSeq(event.map_or(0, |event| event.seq))
 }
 
 fn scope(report: &ScopeReport) -> v1::ScopeDetail {

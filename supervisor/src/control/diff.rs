@@ -43,6 +43,8 @@ struct Waiting {
     rest: Option<v1::RestOfSync>,
     asked: Option<v1::ReleaseAsked>,
     people: u32,
+    /// Who gets it once it is released.
+    sinks: Option<Vec<v1::SinkStatus>>,
 }
 
 impl Waiting {
@@ -55,6 +57,7 @@ impl Waiting {
             rest: render::rest(&row),
             asked: render::asked(facts.asked.as_ref(), Timestamp::now()),
             people: u32::from(handle.view.borrow().connector.policy.release_people()),
+            sinks: None,
         }
     }
 }
@@ -84,7 +87,10 @@ impl Service {
             limit: request.limit,
             delivered: request.delivered,
         };
-        let waiting = Waiting::new(&handle, sync);
+        let mut waiting = Waiting::new(&handle, sync);
+        if waiting.people > 0 {
+            waiting.sinks = Some(self.sinks_of(&name).await?);
+        }
         let store = self.host.store.clone();
         let (parts, stream) = mpsc::channel(64);
         tokio::task::spawn_blocking(move || {
@@ -94,6 +100,15 @@ impl Service {
             }
         });
         Ok(Box::pin(ReceiverStream::new(stream)))
+    }
+
+    /// The sinks that get a connector's changes, and how far each is with them.
+    async fn sinks_of(&self, name: &ConnectorName) -> Result<Vec<v1::SinkStatus>, Refusal> {
+        let mut sinks = Vec::new();
+        for view in self.host.sinks().iter().filter(|view| view.sink.takes(name)) {
+            sinks.push(self.sink_status(view, std::slice::from_ref(name)).await?);
+        }
+        Ok(sinks)
     }
 
     async fn pair(
@@ -158,9 +173,17 @@ fn send(
     let total = header.total.unwrap_or_default();
     let before = pair.before.as_ref();
     let judged = pair.after.manifest.against == before.map(|before| before.manifest.sync);
-    if let Some(told) = pair.after.manifest.delivered.filter(|_| wanted.delivered && judged) {
-        let ChangeCounts { added, modified, removed } = told;
-        header.total = Some(v1::ChangeCounts { added, removed, modified });
+    let told = pair.after.manifest.delivered.filter(|_| judged);
+    let told = told.map(|ChangeCounts { added, modified, removed }| v1::ChangeCounts {
+        added,
+        removed,
+        modified,
+    });
+    if header.told.is_some() {
+        header.told = told.or(header.total);
+    }
+    if wanted.delivered {
+        header.total = told.or(header.total);
     }
     header.groups = contrast::groups(store, pair, &total, &sensitive(pair))?;
     let part = v1::DiffPart { part: Some(v1::diff_part::Part::Header(header)) };
@@ -238,6 +261,8 @@ fn header(
         rest: waiting.rest,
         asked: waiting.asked,
         people: waiting.people,
+        told: waiting.sinks.as_ref().map(|_| v1::ChangeCounts::default()),
+        sinks: waiting.sinks.unwrap_or_default(),
     })
 }
 

@@ -22,7 +22,7 @@ impl Service {
             let name = format!("sink {}", view.sink.name);
             items.push(match view.trouble {
                 None => item(name, "ok", "delivers", ""),
-                Some(trouble) => item(name, "fail", trouble, "see the receiver's own log"),
+                Some(trouble) => item(name, "fail", trouble.reason, trouble.fix),
             });
         }
         let prove = if request.prove { prove::prove(&self.host).await? } else { Vec::new() };

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use cordon_ledger::EvidenceSeq;
 use cordon_model::{ConnectorName, SyncNumber};
 use cordon_wire::v1;
 use jiff::Timestamp;
@@ -10,13 +11,15 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
 use super::problem::Refusal;
-use super::{Service, Streamed, detail, render};
+use super::{Service, Streamed, render};
 use crate::logs::Line;
 
 /// Records or lines shown when nobody says how many.
 const SHOWN: u32 = 20;
 /// Evidence records read at a time.
 const PAGE: u32 = 500;
+/// The newest evidence records, answered at most.
+const EVENTS_MAX: u32 = 10_000;
 /// Output of a process may arrive so long after the sync that it belongs to.
 const OUTPUT_LAG: Duration = Duration::from_secs(1);
 
@@ -73,13 +76,7 @@ impl Service {
         name: &ConnectorName,
         request: &v1::LogsRequest,
     ) -> Result<(Option<Timestamp>, Option<Timestamp>), Refusal> {
-        let mut since =
-            match request.since {
-                0 => None,
-                micros => Some(Timestamp::from_microsecond(micros).map_err(|_| {
-                    Refusal::invalid("CRD-H002", "`since` is no moment that there is")
-                })?),
-            };
+        let mut since = moment(request.since)?;
         if request.sync == 0 {
             return Ok((since, None));
         }
@@ -100,11 +97,13 @@ impl Service {
             "" => None,
             name => Some(self.find(name)?.0),
         };
-        let limit = if request.limit == 0 { SHOWN } else { request.limit.min(PAGE) };
         let mut ear = self.host.bell.listen();
-        let mut known = self.newest_events(name.as_ref(), limit).await?;
-        known.reverse();
-        let mut after = detail::after(known.last());
+        let (mut known, mut after) = match request.after {
+            Some(after) => (Vec::new(), EvidenceSeq(after)),
+            None => self.recent_events(name.as_ref(), &request).await?,
+        };
+        // Whoever reads on gets all that there is before anything is waited for.
+        let mut is_behind = request.after.is_some();
         let host = self.host.clone();
         let (sent, stream) = mpsc::channel(64);
         tokio::spawn(async move {
@@ -115,15 +114,20 @@ impl Service {
                         return;
                     }
                 }
-                if !request.follow {
-                    return;
-                }
-                tokio::select! {
-                    () = sent.closed() => return,
-                    () = ear.rung() => {}
+                if !is_behind {
+                    if !request.follow {
+                        return;
+                    }
+                    tokio::select! {
+                        () = sent.closed() => return,
+                        () = ear.rung() => {}
+                    }
                 }
                 match host.ledger.evidence(name.as_ref(), after, PAGE).await {
-                    Ok(rows) => known = rows.iter().map(render::event).collect(),
+                    Ok(rows) => {
+                        is_behind = rows.len() == PAGE as usize;
+                        known = rows.iter().map(render::event).collect();
+                    }
                     Err(error) => {
                         let _ = sent.send(Err(Refusal::from(error).into())).await;
                         return;
@@ -133,6 +137,32 @@ impl Service {
         });
         Ok(Box::pin(ReceiverStream::new(stream)))
     }
+
+    /// The newest evidence that was asked for, oldest first, and the number after which more is new.
+    async fn recent_events(
+        &self,
+        name: Option<&ConnectorName>,
+        request: &v1::EventsRequest,
+    ) -> Result<(Vec<v1::Event>, EvidenceSeq), Refusal> {
+        let since = moment(request.since)?;
+        let limit = match request.limit {
+            0 if since.is_some() => EVENTS_MAX,
+            0 => SHOWN,
+            limit => limit.min(EVENTS_MAX),
+        };
+        let mut known = self.newest_events(name, limit).await?;
+        // Before the older ones go: what is followed comes after the newest.
+        let after = EvidenceSeq(known.first().map_or(0, |newest| newest.seq));
+        known.retain(|event| since.is_none_or(|since| event.time >= since.as_microsecond()));
+        known.reverse();
+        Ok((known, after))
+    }
+}
+
+/// A moment of the wire; 0 = none.
+pub(super) fn moment(micros: i64) -> Result<Option<Timestamp>, Refusal> {
+    let refused = |_| Refusal::invalid("CRD-H002", "`since` is no moment that there is");
+    (micros != 0).then(|| Timestamp::from_microsecond(micros).map_err(refused)).transpose()
 }
 
 fn log_line(connector: &str, line: Line) -> v1::LogLine {

@@ -36,6 +36,12 @@ impl Refusal {
         Self::new(Code::InvalidArgument, name, 2, message)
     }
 
+    /// The configuration is not taken. What it says to do about it becomes the hint.
+    pub(super) fn configuration(told: &str) -> Self {
+        let (message, hint) = told.split_once("\n  hint: ").unwrap_or((told, ""));
+        Self::invalid("CRD-H007", message).hint(hint)
+    }
+
     /// There is no such thing.
     pub(super) fn not_found(message: impl Into<String>) -> Self {
         Self::new(Code::NotFound, "CRD-H004", 4, message)

@@ -55,7 +55,9 @@ impl Service {
         ranked.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.name.cmp(&b.1.name)));
         let mut sinks = Vec::new();
         for view in self.host.sinks() {
-            sinks.push(self.sink_status(&view).await?);
+            let all = self.host.connectors().into_keys();
+            let takes: Vec<ConnectorName> = all.filter(|it| view.sink.takes(it)).collect();
+            sinks.push(self.sink_status(&view, &takes).await?);
         }
         Ok(v1::StatusResponse {
             host: Some(self.host_status(now)),
@@ -78,14 +80,13 @@ impl Service {
         }
     }
 
-    async fn sink_status(&self, view: &SinkView) -> Result<v1::SinkStatus, Refusal> {
-        let takes: Vec<ConnectorName> = self
-            .host
-            .connectors()
-            .into_keys()
-            .filter(|connector| view.sink.takes(connector))
-            .collect();
-        let lag = self.host.ledger.sink_lag(&view.sink.name, &takes).await?;
+    /// How a sink is, and how far it is with the changes of these connectors.
+    pub(super) async fn sink_status(
+        &self,
+        view: &SinkView,
+        connectors: &[ConnectorName],
+    ) -> Result<v1::SinkStatus, Refusal> {
+        let lag = self.host.ledger.sink_lag(&view.sink.name, connectors).await?;
         let state = match (&view.trouble, lag.behind) {
             (Some(_), _) => "failing",
             (None, 0) => "live",
@@ -98,7 +99,7 @@ impl Service {
                 crate::config::SinkKind::Webhook { .. } => "webhook".into(),
             },
             state: state.into(),
-            detail: view.trouble.clone().unwrap_or_default(),
+            detail: view.trouble.as_ref().map(|it| it.reason.clone()).unwrap_or_default(),
             behind: lag.behind,
             oldest_at: micros(lag.oldest),
             delivered: view.delivered,

@@ -5,7 +5,8 @@ use std::sync::{Arc, PoisonError};
 use cordon_ledger::Wanted;
 use jiff::Timestamp;
 
-use super::{Host, Loaded};
+use super::plan::Running;
+use super::{Host, Loaded, settings};
 use crate::config::Config;
 use crate::runner::Command;
 
@@ -20,6 +21,10 @@ pub(crate) struct Reloaded {
     pub(crate) changed: Vec<String>,
     /// Those that were restarted because a secret of theirs has another value now.
     pub(crate) rotated: Vec<String>,
+    /// Of each that changed, the keys that differ.
+    pub(crate) differences: Vec<(String, Vec<&'static str>)>,
+    /// Keys of the service itself that differ, each with both values.
+    pub(crate) settings: Vec<String>,
     /// The evidence record that says so.
     pub(crate) evidence: u64,
 }
@@ -28,33 +33,42 @@ impl Host {
     /// Reads the configuration again and takes it over whole, or not at all.
     pub(crate) async fn reload(self: &Arc<Self>, actor: &str) -> anyhow::Result<Reloaded> {
         let running = self.loaded().config;
-        let config = Config::read(&running.path)?;
-        anyhow::ensure!(
-            config.daemon.data_dir == running.daemon.data_dir
-                && config.daemon.socket == running.daemon.socket,
-            "data_dir and socket cannot change while the service runs; restart it"
-        );
-        let unmet = self.unmet_rules(&config).await;
-        anyhow::ensure!(
-            unmet.is_empty(),
-            "{}\n  hint: correct the rule; `cordon rule list` shows what rules fit",
-            unmet.join("\n")
-        );
+        let config = self.read_again(&running).await?;
         self.note_policies(&config, actor).await?;
         self.allow_syncs(running.daemon.max_concurrent_syncs, config.daemon.max_concurrent_syncs);
-        let mut done = self.apply(Arc::new(config)).await?;
+        let settings = settings::taken_over(&running.daemon, &config.daemon);
+        let mut done = Reloaded { settings, ..self.apply(Arc::new(config)).await? };
         self.rotate(&mut done).await;
         for name in self.connectors().keys() {
             self.refresh(name).await;
         }
         let body = serde_json::json!({
             "added": done.added, "removed": done.removed, "changed": done.changed,
-            "rotated": done.rotated,
+            "rotated": done.rotated, "settings": done.settings,
         });
         let told = self.ledger.append_event("config.reloaded", None, actor, body, Timestamp::now());
         done.evidence = told.await?.0;
         self.bell.ring();
         Ok(done)
+    }
+
+    /// Reads the configuration again, and refuses what cannot be taken over.
+    pub(super) async fn read_again(&self, running: &Config) -> anyhow::Result<Config> {
+        let config = Config::read(&running.path)?;
+        let fixed = settings::fixed(&running.daemon, &config.daemon);
+        anyhow::ensure!(
+            fixed.is_empty(),
+            "{}, which a reload cannot change\n  hint: restart cordond for it, or put it back and reload \
+             the rest",
+            fixed.join("; ")
+        );
+        let misfits = self.misfits(&config).await.all();
+        anyhow::ensure!(
+            misfits.is_empty(),
+            "{}\n  hint: correct it; `cordon rule list` shows what rules fit",
+            misfits.join("\n")
+        );
+        Ok(config)
     }
 
     /// Changes how many syncs may run; those that run end first.
@@ -72,19 +86,24 @@ impl Host {
         });
     }
 
-    /// Tells loudly of rules that cannot be met; the syncs that they hold for wait meanwhile.
-    pub(crate) async fn tell_unmet_rules(&self) {
-        for rule in self.unmet_rules(&self.loaded().config).await {
+    /// Tells loudly of what does not fit: of rules that cannot be met, for which syncs wait meanwhile,
+    /// and of lines that name nothing.
+    pub(crate) async fn tell_misfits(&self) {
+        let misfits = self.misfits(&self.loaded().config).await;
+        for rule in misfits.unmet {
             tracing::error!(
                 rule,
                 "a rule cannot be evaluated: correct it, its connector's syncs wait"
             );
         }
+        for line in misfits.misnamed {
+            tracing::error!(line, "a line of a policy names nothing and protects nothing");
+        }
     }
 
     /// Steers towards a configuration.
     pub(crate) async fn apply(self: &Arc<Self>, config: Arc<Config>) -> anyhow::Result<Reloaded> {
-        let mut done = Reloaded::default();
+        let done = Running::of(self).differences(&config);
         {
             let mut loaded = self.config.write().unwrap_or_else(PoisonError::into_inner);
             *loaded = Loaded { config: config.clone(), at: Timestamp::now() };
@@ -93,33 +112,24 @@ impl Host {
         let running = self.connectors();
         for name in running.keys().filter(|name| !config.connectors.contains_key(*name)) {
             self.stop_connector(name).await;
-            done.removed.push(name.to_string());
         }
-        for (name, connector) in &config.connectors {
-            match running.get(name) {
-                None => {
-                    let wanted = wanted.get(name).cloned().unwrap_or(Wanted::Run);
-                    self.start_connector(Arc::new(connector.clone()), wanted).await?;
-                    done.added.push(name.to_string());
-                }
-                Some(handle) if *handle.view.borrow().connector != *connector => {
-                    done.changed.push(name.to_string());
-                }
-                Some(_) => {}
-            }
+        let added = config.connectors.iter().filter(|(name, _)| !running.contains_key(*name));
+        for (name, connector) in added {
+            let wanted = wanted.get(name).cloned().unwrap_or(Wanted::Run);
+            self.start_connector(Arc::new(connector.clone()), wanted).await?;
         }
-        for (name, connector) in &config.connectors {
-            if done.changed.contains(&name.to_string())
-                && let Some(handle) = running.get(name)
-            {
+        for (name, handle) in &running {
+            let Some(connector) = config.connectors.get(name) else { continue };
+            let is_same = *handle.view.borrow().connector == *connector;
+            if !is_same {
                 handle.tell(Command::Reconfigure(Arc::new(connector.clone()))).await;
             }
         }
-        self.apply_sinks(&config, &mut done).await;
+        self.apply_sinks(&config).await;
         Ok(done)
     }
 
-    async fn apply_sinks(self: &Arc<Self>, config: &Config, done: &mut Reloaded) {
+    async fn apply_sinks(self: &Arc<Self>, config: &Config) {
         let running = self.sinks();
         for view in &running {
             match config.sinks.get(&view.sink.name) {
@@ -127,18 +137,13 @@ impl Host {
                 Some(sink) => {
                     self.stop_sink(&sink.name).await;
                     self.start_sink(sink.clone());
-                    done.changed.push(sink.name.clone());
                 }
-                None => {
-                    self.stop_sink(&view.sink.name).await;
-                    done.removed.push(view.sink.name.clone());
-                }
+                None => self.stop_sink(&view.sink.name).await,
             }
         }
         for (name, sink) in &config.sinks {
             if !running.iter().any(|view| view.sink.name == *name) {
                 self.start_sink(sink.clone());
-                done.added.push(name.clone());
             }
         }
     }

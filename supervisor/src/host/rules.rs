@@ -1,16 +1,17 @@
-//! Can the operators' rules be evaluated on what the connectors report?
+//! Does what policies say fit what the connectors report?
 //!
 //! What a connector reports is known from its newest snapshot, or from the process that ran last. A
-//! reload with a rule that cannot be met is refused. A start is not: the connector may have changed
-//! since, and its own syncs wait then, which harms no other connector.
+//! reload with a rule that cannot be met, or with a line that names nothing, is refused. A start is
+//! not: the connector may have changed since. Its own syncs wait then for a rule, and a line that names
+//! nothing stands at it; either harms no other connector.
 
 use std::collections::BTreeMap;
 
 use cordon_model::ConnectorName;
 use cordon_store::ReadError;
-use cordon_validate::{Announced, RuleName, announced, fitted};
+use cordon_validate::{Announced, Policy, RuleName, announced, fitted};
 
-use super::Host;
+use super::{Host, named};
 use crate::config::Config;
 use crate::session::chain;
 
@@ -35,11 +36,11 @@ impl Host {
         read.map(Some).map_err(|error| chain(&error))
     }
 
-    /// The rules of a configuration that cannot be met, each with the reason.
-    pub(super) async fn unmet_rules(&self, config: &Config) -> Vec<String> {
+    /// What policies of a configuration say that does not fit, each with the reason.
+    pub(super) async fn misfits(&self, config: &Config) -> Misfits {
         let mut known = BTreeMap::new();
         for (name, connector) in &config.connectors {
-            if connector.policy.counted_rules().is_empty() {
+            if !speaks_of_types(&connector.policy) {
                 continue;
             }
             match self.announced(name).await {
@@ -50,16 +51,39 @@ impl Host {
                 }
             }
         }
-        unmet_rules(config, &known)
+        misfits(config, &known)
     }
+}
+
+/// What policies say that does not fit what connectors are known to report.
+#[derive(Debug, Default)]
+pub(crate) struct Misfits {
+    /// Rules that cannot be evaluated.
+    pub(crate) unmet: Vec<String>,
+    /// Lines that name a type or attribute which is not there.
+    pub(crate) misnamed: Vec<String>,
+}
+
+impl Misfits {
+    /// All of them.
+    pub(crate) fn all(self) -> Vec<String> {
+        [self.unmet, self.misnamed].concat()
+    }
+}
+
+/// Whether a policy says anything that depends on what its connector reports.
+pub(crate) fn speaks_of_types(policy: &Policy) -> bool {
+    !policy.counted_rules().is_empty() || !policy.named().is_empty()
+}
+
+/// What policies of a configuration say that does not fit what connectors are known to report.
+pub(crate) fn misfits(config: &Config, known: &BTreeMap<ConnectorName, Announced>) -> Misfits {
+    Misfits { unmet: unmet_rules(config, known), misnamed: named::misnamed(config, known) }
 }
 
 /// The rules of a configuration that cannot be met by what connectors are known to report. A rule of
 /// the host has to fit one of them, once all are known.
-pub(crate) fn unmet_rules(
-    config: &Config,
-    known: &BTreeMap<ConnectorName, Announced>,
-) -> Vec<String> {
+fn unmet_rules(config: &Config, known: &BTreeMap<ConnectorName, Announced>) -> Vec<String> {
     let mut unmet = Vec::new();
     let mut nowhere: BTreeMap<String, String> = BTreeMap::new();
     let mut somewhere = Vec::new();

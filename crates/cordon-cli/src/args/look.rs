@@ -4,23 +4,29 @@ use clap::{Args, ValueEnum};
 use clap_complete::ArgValueCandidates;
 use jiff::SignedDuration;
 
+use super::Labels;
 use crate::complete;
 use crate::units;
 
+/// Syncs or records that a list has, at most: cordond tells no more at once.
+const LISTED_MAX: i64 = 10_000;
+
 /// Of `status`.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(after_help = "\
-With --exit-code: 3 when a connector is neither trusted, released nor paused, or (without NAME) a
-sink fails.
+With --exit-code: 3 when a connector is neither trusted, released nor paused, or (without NAME and
+label) a sink fails.
 
 Examples:
   cordon status
-  cordon status hr-csv --exit-code
+  cordon status -l owner=people-ops --exit-code
   cordon status -o json | jq '.items[] | select(.trust != \"trusted\").name'")]
 pub(crate) struct StatusArgs {
     /// Only these connectors
     #[arg(value_name = "NAME", add = ArgValueCandidates::new(complete::connectors))]
     pub(crate) names: Vec<String>,
+    #[command(flatten)]
+    pub(crate) labels: Labels,
     /// Exit 3 when something needs attention
     #[arg(long)]
     pub(crate) exit_code: bool,
@@ -59,15 +65,18 @@ pub(crate) struct DescribeArgs {
 #[command(after_help = "\
 Examples:
   cordon runs hr-csv
-  cordon runs hr-csv -n 5 -o wide
+  cordon runs hr-csv --since 2d -o wide
   cordon runs hr-csv -o json | jq '.items[] | {sync, outcome}'")]
 pub(crate) struct RunsArgs {
     /// The connector
     #[arg(value_name = "NAME", add = ArgValueCandidates::new(complete::connectors))]
     pub(crate) name: String,
-    /// How many, at most
-    #[arg(short = 'n', long, default_value_t = 20, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) limit: u32,
+    /// How many, at most [default: 20, or all with --since]
+    #[arg(short = 'n', long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=LISTED_MAX))]
+    pub(crate) limit: Option<u32>,
+    /// Only syncs that began in the last time, as 90m or 2d
+    #[arg(long, value_name = "TIME", value_parser = units::parse_duration)]
+    pub(crate) since: Option<SignedDuration>,
 }
 
 /// Of `logs`.
@@ -98,10 +107,13 @@ pub(crate) struct LogsArgs {
 /// Of `events`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
+--after takes the number of a record (EVIDENCE, or seq in json) and leaves none out: with -f it goes on
+where a reader stopped.
+
 Examples:
-  cordon events
   cordon events hr-csv -n 10
-  cordon events -f -o ndjson")]
+  cordon events --since 2h
+  cordon events --after 48211 -f -o ndjson")]
 pub(crate) struct EventsArgs {
     /// Only of this connector
     #[arg(value_name = "NAME", add = ArgValueCandidates::new(complete::connectors))]
@@ -109,9 +121,15 @@ pub(crate) struct EventsArgs {
     /// Go on with what happens from now on
     #[arg(short, long)]
     pub(crate) follow: bool,
-    /// How many of the past
-    #[arg(short = 'n', long, default_value_t = 50, value_name = "COUNT")]
-    pub(crate) limit: u32,
+    /// How many of the past, at most [default: 50, or all with --since]
+    #[arg(short = 'n', long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=LISTED_MAX))]
+    pub(crate) limit: Option<u32>,
+    /// Only of the last time, as 90s or 2h
+    #[arg(long, value_name = "TIME", value_parser = units::parse_duration)]
+    pub(crate) since: Option<SignedDuration>,
+    /// All after the record with this number; 0 = from the first
+    #[arg(long, value_name = "NUMBER", conflicts_with_all = ["limit", "since"])]
+    pub(crate) after: Option<u64>,
 }
 
 /// A kind of change.

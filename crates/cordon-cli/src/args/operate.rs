@@ -1,11 +1,10 @@
 //! Arguments of the commands that run connectors.
 
 use clap::Args;
-use clap_complete::ArgValueCandidates;
 use jiff::SignedDuration;
 
+use super::Selection;
 use super::decide::parse_reason;
-use crate::complete;
 use crate::units;
 
 /// Of `sync`.
@@ -15,14 +14,15 @@ With --wait: exits 0 when the sync is committed, 1 when it failed or was rejecte
 sync was done, and waits for a person: exits 0, or 3 with --exit-code. With --dry-run the source is
 read and judged, and nothing is kept: no snapshot, no quarantine, no delivery.
 
+Several connectors are taken one after the other.
+
 Examples:
-  cordon sync hr-csv
+  cordon sync -l owner=people-ops
   cordon sync hr-csv --dry-run --exit-code
   cordon sync hr-csv --wait -o json | jq '.items[0].outcome'")]
 pub(crate) struct SyncArgs {
-    /// The connector
-    #[arg(value_name = "NAME", add = ArgValueCandidates::new(complete::connectors))]
-    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) selection: Selection,
     /// Stay until the sync has ended, and show how it goes
     #[arg(long)]
     pub(crate) wait: bool,
@@ -37,9 +37,8 @@ pub(crate) struct SyncArgs {
 /// Of `start`, `stop` and `resume`.
 #[derive(Debug, Args)]
 pub(crate) struct OrderArgs {
-    /// The connector
-    #[arg(value_name = "NAME", add = ArgValueCandidates::new(complete::connectors))]
-    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) selection: Selection,
     /// Why, for the evidence
     #[arg(long, value_name = "TEXT", value_parser = parse_reason)]
     pub(crate) reason: Option<String>,
@@ -71,11 +70,10 @@ A pause survives restarts of cordond. Without --for it ends with `cordon resume`
 Examples:
   cordon pause hr-csv --reason \"certificate swap\"
   cordon pause hr-csv --reason \"certificate swap\" --for 2h
-  cordon pause hr-csv --reason INC-4411 -o json")]
+  cordon pause -l owner=people-ops --reason INC-4411 --for 2h")]
 pub(crate) struct PauseArgs {
-    /// The connector
-    #[arg(value_name = "NAME", add = ArgValueCandidates::new(complete::connectors))]
-    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) selection: Selection,
     /// Why, for the evidence
     #[arg(long, value_name = "TEXT", value_parser = parse_reason)]
     pub(crate) reason: String,

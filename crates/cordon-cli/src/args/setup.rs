@@ -31,6 +31,22 @@ pub(crate) struct ConfigCheckArgs {
     pub(crate) file: PathBuf,
 }
 
+/// Of `plan`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Reads the configuration that cordond was started with and checks it as a reload does. Secrets are not
+resolved: `cordon secret check` does that. With --exit-code: 3 when a reload would change something.
+
+Examples:
+  cordon plan
+  cordon plan --exit-code
+  cordon plan -o json | jq '.items[0].differences'")]
+pub(crate) struct PlanArgs {
+    /// Exit 3 when a reload would change something
+    #[arg(long)]
+    pub(crate) exit_code: bool,
+}
+
 /// Under `secret`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum SecretCommand {

@@ -1,5 +1,5 @@
-//! `cordon diff`: what a sync changes. Why it is held → where the change is → a sample → the total
-//! → what to do.
+//! `cordon diff`: what a sync changes. Why it is held → where the change is → what a release
+//! does → a sample → the total → what to do.
 //!
 //! The changes come as a stream and are written as they come: a diff may be larger than memory.
 
@@ -21,6 +21,7 @@ use crate::output::{Format, Output};
 use crate::units;
 
 mod change;
+mod effect;
 mod groups;
 
 /// Changes shown to a person who did not say how many.
@@ -123,6 +124,7 @@ fn head(header: &v1::DiffHeader, scene: &Scene) -> Page {
         types.write(&mut page, 2);
         groups::write(&header.groups, &mut page);
     }
+    effect::write(header, &mut page);
     page.section("Changes");
     page
 }
@@ -297,6 +299,10 @@ mod tests {
           -    7,007  user  ou = EMEA        100.0 %  <- explains 99.8 % of removals
           ~    >= 19  user  title                  -
 
+        If you release it
+          SINK   TYPE     ADD  REMOVE  CHANGE  STATE
+          entra  webhook   12   7,019      40  live
+
         Changes
           - user  u1042  mail="a@corp.example"  ou="EMEA"
           ~ user  u1044  title "SRE" -> "Staff SRE"
@@ -332,6 +338,7 @@ mod tests {
         header.outcome = "committed".into();
         header.findings.clear();
         header.total = sample::counts(0, 0, 0);
+        header.told = None;
         header.types.clear();
         header.groups.clear();
         insta::assert_snapshot!(whole(&header, &[]), @r#"
@@ -347,7 +354,7 @@ mod tests {
     #[test]
     fn a_change_as_json_has_its_records_as_objects() {
         insta::assert_snapshot!(sample::json(&sample::changes()[1]), @r#"{"op":"modified","record_type":"resource.user","key":"u1044","before":{"ou":"NA","title":"SRE"},"after":{"ou":"NA","title":"Staff SRE"},"pending_since":0}"#);
-        insta::assert_snapshot!(sample::json(&sample::diff_header()), @r#"{"connector":"ldap-corp","sync":418,"against":417,"digest":"91fe04c2aabbccdd00112233445566778899aabbccddeeff0011223344556677","outcome":"quarantined","findings":[{"code":"CRD-P203","severity":"quarantine","subject":"members","message":"read stopped at page 12 of 19","measured":null,"limit":null,"examples":[]},{"code":"CRD-D101","severity":"quarantine","subject":"user","message":"removed 7,019 of 18,204 (38.6 %)","measured":7019,"limit":50,"examples":["u1042","u1043"]},{"code":"CRD-F401","severity":"info","subject":"","message":"finished in 3m 12s","measured":null,"limit":null,"examples":[]}],"types":[{"label":"user","before":18204,"after":11197,"counts":{"added":12,"removed":7019,"modified":40},"carried":0},{"label":"grant","before":100,"after":100,"counts":{"added":0,"removed":0,"modified":0},"carried":25}],"total":{"added":12,"removed":7019,"modified":40},"groups":[{"op":"removed","record_type":"resource.user","attribute":"ou","value":"EMEA","changed":7007,"of_changed":7019,"of_group":7007,"at_least":false},{"op":"modified","record_type":"resource.user","attribute":"title","value":"","changed":19,"of_changed":40,"of_group":null,"at_least":true}],"rest":null,"asked":null,"people":1}"#);
+        insta::assert_snapshot!(sample::json(&sample::diff_header()), @r#"{"connector":"ldap-corp","sync":418,"against":417,"digest":"91fe04c2aabbccdd00112233445566778899aabbccddeeff0011223344556677","outcome":"quarantined","findings":[{"code":"CRD-P203","severity":"quarantine","subject":"members","message":"read stopped at page 12 of 19","measured":null,"limit":null,"examples":[]},{"code":"CRD-D101","severity":"quarantine","subject":"user","message":"removed 7,019 of 18,204 (38.6 %)","measured":7019,"limit":50,"examples":["u1042","u1043"]},{"code":"CRD-F401","severity":"info","subject":"","message":"finished in 3m 12s","measured":null,"limit":null,"examples":[]}],"types":[{"label":"user","before":18204,"after":11197,"counts":{"added":12,"removed":7019,"modified":40},"carried":0},{"label":"grant","before":100,"after":100,"counts":{"added":0,"removed":0,"modified":0},"carried":25}],"total":{"added":12,"removed":7019,"modified":40},"groups":[{"op":"removed","record_type":"resource.user","attribute":"ou","value":"EMEA","changed":7007,"of_changed":7019,"of_group":7007,"at_least":false},{"op":"modified","record_type":"resource.user","attribute":"title","value":"","changed":19,"of_changed":40,"of_group":null,"at_least":true}],"rest":null,"asked":null,"people":1,"sinks":[{"name":"entra","type":"webhook","state":"live","detail":"","behind":0,"oldest_at":null,"delivered":0}],"told":{"added":12,"removed":7019,"modified":40}}"#);
     }
 
     #[test]

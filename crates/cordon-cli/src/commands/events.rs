@@ -11,6 +11,10 @@ use crate::output::Output;
 use crate::output::page::{Page, Tone};
 use crate::output::scene::Scene;
 use crate::output::table::Grid;
+use crate::units;
+
+/// Records shown to whoever did not say how many.
+const EVENTS_SHOWN: u32 = 50;
 
 pub(super) async fn run(
     mut client: Client,
@@ -20,7 +24,12 @@ pub(super) async fn run(
     let request = v1::EventsRequest {
         connector: args.name.unwrap_or_default(),
         follow: args.follow,
-        limit: args.limit,
+        limit: match args.since {
+            Some(_) => args.limit.unwrap_or_default(),
+            None => args.limit.unwrap_or(EVENTS_SHOWN),
+        },
+        since: units::since(args.since),
+        after: args.after,
     };
     let mut events = answer(client.events(request)).await?;
     if args.follow || !out.format.is_for_people() {

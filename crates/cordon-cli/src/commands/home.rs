@@ -14,8 +14,7 @@ use crate::units;
 
 pub(super) async fn run(mut client: Client, out: &mut Output) -> Result<Exit, Failure> {
     if !out.format.is_for_people() {
-        let all = StatusArgs { names: Vec::new(), exit_code: false };
-        return status::run(client, all, out).await;
+        return status::run(client, StatusArgs::default(), out).await;
     }
     let response = answer(client.status(v1::StatusRequest::default())).await?;
     let page = page(&response, &out.scene);

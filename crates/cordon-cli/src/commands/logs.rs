@@ -1,7 +1,6 @@
 //! `cordon logs`: what a connector's process wrote to its stderr.
 
 use cordon_wire::v1;
-use jiff::Timestamp;
 use tokio_stream::StreamExt;
 
 use crate::args::LogsArgs;
@@ -11,30 +10,37 @@ use crate::exit::Exit;
 use crate::output::Output;
 use crate::output::page::{Page, Tone};
 use crate::output::scene::Scene;
+use crate::units;
 
 pub(super) async fn run(
     mut client: Client,
     args: LogsArgs,
     out: &mut Output,
 ) -> Result<Exit, Failure> {
-    let since = args.since.map(|past| Timestamp::now().saturating_sub(past));
     let request = v1::LogsRequest {
         connector: args.name,
         follow: args.follow,
         lines: args.lines,
-        since: since.and_then(Result::ok).map_or(0, Timestamp::as_microsecond),
+        since: units::since(args.since),
         sync: args.sync.unwrap_or_default(),
     };
     let mut lines = answer(client.logs(request)).await?;
     out.open::<v1::LogLine, _>(&())?;
+    let mut is_silent = true;
     while let Some(line) = lines.next().await {
         let line = line?;
+        is_silent = false;
         out.item(&line, |scene| page(&line, scene))?;
         if args.follow {
             out.flush()?;
         }
     }
     out.close()?;
+    if is_silent && !args.follow {
+        let mut note = Page::new();
+        note.line("nothing was written");
+        out.note(note);
+    }
     Ok(Exit::Done)
 }
 

@@ -1,9 +1,11 @@
-//! `start`, `stop`, `restart`, `pause`, `resume`: an order, and the evidence that it was given.
+//! `start`, `stop`, `restart`, `pause`, `resume`: an order to one connector or several, and the
+//! evidence that it was given.
 
 use cordon_wire::v1;
 
 use crate::args::{AcknowledgeArgs, OrderArgs, PauseArgs, RestartArgs};
 use crate::client::{Client, answer};
+use crate::commands::select::{self, Each};
 use crate::errors::Failure;
 use crate::exit::Exit;
 use crate::output::Output;
@@ -24,13 +26,17 @@ pub(super) async fn run(
     args: OrderArgs,
     out: &mut Output,
 ) -> Result<Exit, Failure> {
-    let request = request(args, false);
-    let response = match order {
-        Order::Start => answer(client.start(request)).await,
-        Order::Stop => answer(client.stop(request)).await,
-        Order::Resume => answer(client.resume(request)).await,
-    }?;
-    show(&response, out)
+    let reason = args.reason.unwrap_or_default();
+    let names = select::names(&mut client, args.selection).await?;
+    let each = select::each(names, async |connector| {
+        let request = v1::OrderRequest { connector, reason: reason.clone(), wait: false };
+        match order {
+            Order::Start => answer(client.start(request)).await,
+            Order::Stop => answer(client.stop(request)).await,
+            Order::Resume => answer(client.resume(request)).await,
+        }
+    });
+    show_each(each.await, out)
 }
 
 pub(super) async fn restart(
@@ -38,9 +44,13 @@ pub(super) async fn restart(
     args: RestartArgs,
     out: &mut Output,
 ) -> Result<Exit, Failure> {
-    let request = request(args.order, args.wait);
-    let response = answer(client.restart(request)).await?;
-    show(&response, out)
+    let reason = args.order.reason.unwrap_or_default();
+    let names = select::names(&mut client, args.order.selection).await?;
+    let each = select::each(names, async |connector| {
+        let request = v1::OrderRequest { connector, reason: reason.clone(), wait: args.wait };
+        answer(client.restart(request)).await
+    });
+    show_each(each.await, out)
 }
 
 pub(super) async fn acknowledge(
@@ -54,34 +64,46 @@ pub(super) async fn acknowledge(
     show(&response, out)
 }
 
-fn request(args: OrderArgs, wait: bool) -> v1::OrderRequest {
-    v1::OrderRequest { connector: args.name, reason: args.reason.unwrap_or_default(), wait }
-}
-
 pub(super) async fn pause(
     mut client: Client,
     args: PauseArgs,
     out: &mut Output,
 ) -> Result<Exit, Failure> {
     let seconds = args.duration.map_or(0, |duration| duration.as_secs().unsigned_abs());
-    let request = v1::PauseRequest { connector: args.name, reason: args.reason, seconds };
-    let response = answer(client.pause(request)).await?;
-    show(&response, out)
+    let names = select::names(&mut client, args.selection).await?;
+    let each = select::each(names, async |connector| {
+        let request = v1::PauseRequest { connector, reason: args.reason.clone(), seconds };
+        answer(client.pause(request)).await
+    });
+    show_each(each.await, out)
 }
 
 /// Shows what an order did.
 pub(super) fn show(response: &v1::OrderResponse, out: &mut Output) -> Result<Exit, Failure> {
-    out.list(std::slice::from_ref(response), &(), |scene| page(response, scene))?;
-    Ok(Exit::Done)
+    show_each(Each::of(response.clone()), out)
 }
 
-fn page(response: &v1::OrderResponse, scene: &Scene) -> Page {
+fn show_each(each: Each<v1::OrderResponse>, out: &mut Output) -> Result<Exit, Failure> {
+    // Where nothing was done there is no result.
+    if !each.done.is_empty() {
+        out.list(&each.done, &(), |scene| page(&each.done, scene))?;
+    }
+    each.end(Exit::Done, out)
+}
+
+fn page(responses: &[v1::OrderResponse], scene: &Scene) -> Page {
     let mut page = Page::new();
+    for response in responses {
+        line(&mut page, response, scene);
+    }
+    page
+}
+
+fn line(page: &mut Page, response: &v1::OrderResponse, scene: &Scene) {
     let mark = if response.evidence == 0 { scene.glyphs.held() } else { scene.glyphs.good() };
     page.styled(mark.tone, mark.glyph).push(" ").push(&response.message);
-    evidence(&mut page, response.evidence);
+    evidence(page, response.evidence);
     page.end();
-    page
 }
 
 /// The number under which an act is kept.
@@ -105,9 +127,9 @@ mod tests {
     #[test]
     fn an_order_prints_its_evidence_number() {
         let done = response(48_219, "paused ldap-corp until 18:00");
-        insta::assert_snapshot!(page(&done, &Scene::fixed()).plain(), @"✓ paused ldap-corp until 18:00   evidence #48219");
+        insta::assert_snapshot!(page(&[done], &Scene::fixed()).plain(), @"✓ paused ldap-corp until 18:00   evidence #48219");
         let nothing = response(0, "ldap-corp was not paused");
-        insta::assert_snapshot!(page(&nothing, &Scene::fixed()).plain(), @"‖ ldap-corp was not paused   nothing had to be done");
+        insta::assert_snapshot!(page(&[nothing], &Scene::fixed()).plain(), @"‖ ldap-corp was not paused   nothing had to be done");
     }
 
     #[test]

@@ -17,12 +17,16 @@ pub(super) async fn run(
     args: RunsArgs,
     out: &mut Output,
 ) -> Result<Exit, Failure> {
-    let request = v1::RunsRequest { connector: args.name, limit: args.limit };
+    let request = v1::RunsRequest {
+        connector: args.name,
+        limit: args.limit.unwrap_or_default(),
+        since: units::since(args.since),
+    };
     let runs = answer(client.runs(request)).await?.runs;
     out.list(&runs, &(), |scene| page(&runs, scene))?;
     if runs.is_empty() {
         let mut note = Page::new();
-        note.line("no sync yet");
+        note.line(if args.since.is_some() { "no sync since then" } else { "no sync yet" });
         out.note(note);
     }
     Ok(Exit::Done)

@@ -319,6 +319,13 @@ pub(super) fn diff_header() -> v1::DiffHeader {
         rest: None,
         asked: None,
         people: 1,
+        sinks: vec![v1::SinkStatus {
+            name: "entra".into(),
+            r#type: "webhook".into(),
+            state: "live".into(),
+            ..Default::default()
+        }],
+        told: counts(12, 7_019, 40),
     }
 }
 

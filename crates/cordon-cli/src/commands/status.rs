@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::args::StatusArgs;
 use crate::client::{Client, answer};
+use crate::commands::select::labelled;
 use crate::errors::Failure;
 use crate::exit::Exit;
 use crate::output::Output;
@@ -31,9 +32,11 @@ pub(super) async fn run(
     args: StatusArgs,
     out: &mut Output,
 ) -> Result<Exit, Failure> {
-    let whole = args.names.is_empty();
+    let labels = args.labels.label;
+    let whole = args.names.is_empty() && labels.is_empty();
     let request = v1::StatusRequest { connectors: args.names };
-    let response = answer(client.status(request)).await?;
+    let mut response = answer(client.status(request)).await?;
+    response.connectors = labelled(response.connectors, &labels)?;
     let extra = Extra { host: maybe(&response.host), sinks: list(&response.sinks) };
     out.list(&response.connectors, &extra, |scene| page(&response, scene))?;
     let attention = response.connectors.iter().any(needs_attention)

@@ -7,6 +7,7 @@ use tokio_stream::StreamExt;
 use crate::args::SyncArgs;
 use crate::client::{Client, answer};
 use crate::commands::runs::why;
+use crate::commands::select::{self, Each};
 use crate::errors::Failure;
 use crate::exit::Exit;
 use crate::output::Output;
@@ -27,47 +28,114 @@ pub(super) async fn run(
     out: &mut Output,
 ) -> Result<Exit, Failure> {
     let wait = args.wait || args.dry_run;
-    let dry_run = args.dry_run;
     if args.exit_code && !wait {
         return Err(Failure::Usage {
             message: "--exit-code says how a sync ends, and nobody waits for the end".into(),
             hint: "add --wait or --dry-run".into(),
         });
     }
-    let request = v1::StartSyncRequest { connector: args.name.clone(), wait, dry_run };
+    let names = select::names(&mut client, args.selection).await?;
+    if !wait {
+        let each = select::each(names, async |connector| begin(&mut client, connector).await);
+        return started(each.await, out);
+    }
+    let mut runs = Vec::new();
+    let each = select::each(names, async |connector| {
+        let run = follow(&mut client, connector, args.dry_run, out).await?;
+        if out.format.is_for_people() {
+            let page = page(&run, &out.scene);
+            out.page(page)?;
+            out.flush()?;
+        }
+        runs.push(run.clone());
+        end(run, args.exit_code)
+    });
+    let each = each.await;
+    // A document has its end after all of them; people saw each as it ended.
+    if !out.format.is_for_people() && !runs.is_empty() {
+        out.list(&runs, &(), |_| Page::new())?;
+    }
+    let attention = each.done.contains(&Exit::Attention);
+    each.end(if attention { Exit::Attention } else { Exit::Done }, out)
+}
+
+/// Starts a sync; gives the first that is heard of it.
+async fn begin(client: &mut Client, connector: String) -> Result<Started, Failure> {
+    let name = connector.clone();
+    let request = v1::StartSyncRequest { connector, wait: false, dry_run: false };
+    let mut events = answer(client.sync(request)).await?;
+    while let Some(event) = events.next().await {
+        // What a newer daemon may say beside these is passed over.
+        match event?.event {
+            Some(sync_event::Event::Progress(progress)) => {
+                return Ok(Started { name, verb: "runs", progress });
+            }
+            // It ended before anything was heard of it.
+            Some(sync_event::Event::Run(run)) => {
+                let (sync, phase, records) = (run.sync, run.outcome.clone(), run.records);
+                end(run, false)?;
+                let progress =
+                    v1::SyncProgress { sync, phase, records, ..v1::SyncProgress::default() };
+                return Ok(Started { name, verb: "ended", progress });
+            }
+            None => {}
+        }
+    }
+    Err(Failure::CutShort)
+}
+
+/// A sync that runs, or has ended by now, and whose it is.
+struct Started {
+    name: String,
+    verb: &'static str,
+    progress: v1::SyncProgress,
+}
+
+/// Sees a sync to its end.
+async fn follow(
+    client: &mut Client,
+    connector: String,
+    dry_run: bool,
+    out: &Output,
+) -> Result<v1::Run, Failure> {
+    let name = connector.clone();
+    let request = v1::StartSyncRequest { connector, wait: true, dry_run };
     let mut events = answer(client.sync(request)).await?;
     let mut progress = Progress::new(out.is_talkative());
     let ended = loop {
         let Some(event) = events.next().await else {
             break None;
         };
-        let event = event.inspect_err(|_| progress.finish())?;
-        match event.event {
+        match event.inspect_err(|_| progress.finish())?.event {
             Some(sync_event::Event::Run(run)) => break Some(run),
-            Some(sync_event::Event::Progress(now)) if wait => progress.observe(&args.name, &now),
-            Some(sync_event::Event::Progress(now)) => return started(&args.name, &now, out),
+            Some(sync_event::Event::Progress(now)) => progress.observe(&name, &now),
             // What a newer daemon may say is no end.
             None => {}
         }
     };
     progress.finish();
-    let run = ended.ok_or(Failure::CutShort)?;
-    out.list(std::slice::from_ref(&run), &(), |scene| page(&run, scene))?;
-    end(run, args.exit_code)
+    ended.ok_or(Failure::CutShort)
 }
 
-fn started(name: &str, progress: &v1::SyncProgress, out: &mut Output) -> Result<Exit, Failure> {
-    out.list(std::slice::from_ref(progress), &(), |scene| {
-        let mut page = Page::new();
-        let mark = scene.glyphs.good();
-        page.styled(mark.tone, mark.glyph);
-        page.line(&format!(" {name} sync {} runs ({})", progress.sync, progress.phase));
-        page
-    })?;
-    let mut hint = Page::new();
-    hint.line(&format!("see it to its end with: cordon sync {name} --wait"));
-    out.note(hint);
-    Ok(Exit::Done)
+fn started(each: Each<Started>, out: &mut Output) -> Result<Exit, Failure> {
+    let syncs: Vec<v1::SyncProgress> = each.done.iter().map(|it| it.progress.clone()).collect();
+    if !syncs.is_empty() {
+        out.list(&syncs, &(), |scene| {
+            let mut page = Page::new();
+            let mark = scene.glyphs.good();
+            for Started { name, verb, progress } in &each.done {
+                page.styled(mark.tone, mark.glyph);
+                page.line(&format!(" {name} sync {} {verb} ({})", progress.sync, progress.phase));
+            }
+            page
+        })?;
+    }
+    for Started { name, .. } in &each.done {
+        let mut hint = Page::new();
+        hint.line(&format!("see it to its end with: cordon sync {name} --wait"));
+        out.note(hint);
+    }
+    each.end(Exit::Done, out)
 }
 
 /// How the command ends when the sync has.

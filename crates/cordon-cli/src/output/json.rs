@@ -175,6 +175,8 @@ view!(DiffHeader {
     rest: maybe,
     asked: maybe,
     people,
+    sinks: list,
+    told: maybe,
 });
 view!(ChangeGroup { op, record_type, attribute, value, changed, of_changed, of_group, at_least });
 view!(TypeChange { label, before, after, counts: maybe, carried });
@@ -194,7 +196,17 @@ view!(QuarantinedSync {
 view!(Event { seq, time: moment, connector, kind, actor, message, hash, body });
 view!(DoctorItem { name, state, detail, fix });
 view!(ProveResult { case, result, detail });
-view!(ReloadResponse { added, removed, changed, rotated, evidence, hindsight: list });
+view!(ReloadResponse {
+    added,
+    removed,
+    changed,
+    differences: list,
+    rotated,
+    settings,
+    evidence,
+    hindsight: list,
+});
+view!(Difference { name, keys });
 view!(Hindsight {
     connector,
     state,

@@ -49,7 +49,7 @@ fn each_command_asks_for_what_its_words_mean() {
             "pause hr-csv --reason x",
             r#"pause PauseRequest { connector: "hr-csv", reason: "x", seconds: 0 }"#,
         ),
-        ("runs hr-csv -n 5", r#"RunsRequest { connector: "hr-csv", limit: 5 }"#),
+        ("runs hr-csv -n 5", r#"RunsRequest { connector: "hr-csv", limit: 5, since: 0 }"#),
         (
             "logs hr-csv -n 7",
             r#"LogsRequest { connector: "hr-csv", follow: false, lines: 7, since: 0, sync: 0 }"#,
@@ -103,10 +103,18 @@ fn each_command_asks_for_what_its_words_mean() {
             "reject ldap-corp 418 --reason x --retry",
             r#"reject RejectRequest { connector: "ldap-corp", sync: 418, reason: "x", retry: true }"#,
         ),
-        ("events hr-csv -n 3", r#"EventsRequest { connector: "hr-csv", follow: false, limit: 3 }"#),
+        (
+            "events hr-csv -n 3",
+            r#"EventsRequest { connector: "hr-csv", follow: false, limit: 3, since: 0, after: None }"#,
+        ),
+        (
+            "events --after 48211",
+            r#"EventsRequest { connector: "", follow: false, limit: 50, since: 0, after: Some(48211) }"#,
+        ),
         ("doctor", "DoctorRequest { prove: false }"),
         ("doctor --prove", "DoctorRequest { prove: true }"),
-        ("reload", "ReloadRequest"),
+        ("reload", "ReloadRequest { dry_run: false }"),
+        ("plan", "ReloadRequest { dry_run: true }"),
         ("wait hr-csv --for trust=trusted", r#"StatusRequest { connectors: ["hr-csv"] }"#),
     ] {
         assert_eq!(asked(line), expected, "{line}");
@@ -132,6 +140,7 @@ fn every_command_answers_in_every_form() {
         ("events", "EventList"),
         ("doctor", "DoctorItemList"),
         ("reload", "ReloadList"),
+        ("plan", "ReloadList"),
         ("wait hr-csv --for runtime=idle", "ConditionList"),
         ("version", "VersionList"),
     ] {

@@ -3,6 +3,7 @@
 mod envelope;
 mod file;
 mod receiver;
+mod untrusted;
 mod webhook;
 
 use std::collections::BTreeMap;

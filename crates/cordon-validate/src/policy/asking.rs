@@ -74,7 +74,7 @@ impl Default for Reread {
 
 /// What a configuration says of lookups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table such as { keys = 2000, confidence = 95 }")]
 pub struct LookupsPatch {
     /// See [`Lookups::when`].
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -99,7 +99,7 @@ pub struct LookupsPatch {
 
 /// What a configuration says of reading once more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table such as { after = \"2m\", times = 1 }")]
 pub struct RereadPatch {
     /// See [`Reread::after`].
     #[serde(

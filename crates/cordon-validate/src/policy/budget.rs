@@ -16,7 +16,7 @@ pub const BUDGETS_MAX: usize = 16;
 /// How many records of a label may be removed within a time, over all syncs that policy accepted in
 /// it. What a person released does not count: somebody looked at it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a budget such as { within = \"7d\", percent = 30 }")]
 pub struct Budget {
     /// Over so long a time, this sync's removals included.
     pub within: TimeSpan,

@@ -21,7 +21,7 @@ pub const EXEMPTIONS_MAX: usize = 64;
 
 /// A finding that somebody answers for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table with code, owner, reason and until")]
 pub struct Exemption {
     /// The finding's code.
     pub code: ExemptCode,

@@ -12,7 +12,10 @@ use super::{Limit, On, OperatorRule, Policy, RuleAction, RuleName, Target, Watch
 
 /// Records of some types that are like this.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table such as { of = \"user\", where = { break_glass = true } }"
+)]
 pub struct Marked {
     /// Which types.
     pub of: MarkedTarget,

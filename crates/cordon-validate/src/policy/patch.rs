@@ -15,7 +15,7 @@ use super::{
 
 /// The `[guard]` of a host or of a connector. What is absent stays as it was.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table of what a guard says")]
 pub struct PolicyPatch {
     /// `trust` or `review`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -111,7 +111,7 @@ pub struct PolicyPatch {
 
 /// What a configuration says of a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a limit such as { percent = 10, count = 50, floor = 5 }")]
 pub struct LimitPatch {
     /// See [`Limit::percent`].
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -134,7 +134,7 @@ pub struct LimitsPatch {
 
 /// What a configuration says of privileged grants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a limit such as { count = 3, percent = 5 }")]
 pub struct PrivilegedPatch {
     /// See [`PrivilegedLimit::count`].
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -146,7 +146,7 @@ pub struct PrivilegedPatch {
 
 /// What a configuration says of the records' shape.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table such as { required = [\"user.mail\"] }")]
 pub struct SchemaPatch {
     /// Added to what was required before.
     #[serde(skip_serializing_if = "Option::is_none")]

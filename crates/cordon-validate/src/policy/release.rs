@@ -31,7 +31,7 @@ impl Default for ReleaseRule {
 
 /// What a configuration says of releases. What is absent stays as it was.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table such as { people = 2, expires = \"8h\" }")]
 pub struct ReleasePatch {
     /// See [`ReleaseRule::people`].
     #[serde(skip_serializing_if = "Option::is_none")]

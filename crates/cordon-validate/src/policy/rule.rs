@@ -242,7 +242,10 @@ pub struct OperatorRule {
 
 /// A rule as it is written.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a rule such as { on = \"added.grant\", allow = { count = 5 } }"
+)]
 struct Written {
     on: On,
     #[serde(rename = "where", skip_serializing_if = "Option::is_none")]
@@ -262,7 +265,7 @@ struct Written {
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table such as { count = 5 }")]
 struct Allowed {
     #[serde(skip_serializing_if = "Option::is_none")]
     percent: Option<super::Percent>,
