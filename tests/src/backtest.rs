@@ -136,10 +136,17 @@ fn a_backtest_says_what_history_is_missing() {
 #[test]
 fn a_backtest_refuses_what_is_no_policy() {
     let host = with_history(json!({}));
-    for text in ["[gaurd]\n", "[guard]\nmax_drop = 5\n", "not toml"] {
+    let hints = [
+        ("[gaurd]\n", "did you mean `guard`?"),
+        ("[guard]\nmax_drop = 5\n", ""),
+        ("not toml", "write it as in a configuration: [guard] and [connector.NAME.guard]"),
+    ];
+    for (text, hint) in hints {
         host.put("bad.toml", text);
         let bad = host.path("bad.toml").display().to_string();
-        host.cordon(&["backtest", "src", "--policy", &bad]).exits(2);
+        let refused = host.cordon(&["backtest", "src", "--policy", &bad]).exits(2).problem();
+        assert!(!refused["message"].as_str().unwrap().contains("hint:"), "{refused}");
+        assert!(refused["hint"].as_str().unwrap().starts_with(hint), "{refused}");
     }
     host.cordon(&["backtest", "src", "--policy", "/nowhere.toml"]).exits(2);
     host.cordon(&["backtest", "nobody"]).exits(4);

@@ -155,7 +155,7 @@ fn a_sync_that_was_held_back_and_came_to_its_end_says_so() {
     // One record, that comes later than the bound and sooner than twice.
     let one = Scenario { users: 1, groups: 0, ..Scenario::with("page:1", "cpu-hog") };
     let host =
-        host(&one.and("page:1", "slow:4500"), json!({ "stall_timeout": "3s", "cpu": "20%" }));
+        host(&one.and("page:1", "slow:6500"), json!({ "stall_timeout": "5s", "cpu": "20%" }));
     let run = run_of(&host.sync("bad").done());
     assert_eq!(run["outcome"], "committed", "{run}");
     let codes: Vec<&str> =

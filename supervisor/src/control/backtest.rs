@@ -125,9 +125,9 @@ impl Service {
 
 /// A given policy that is none.
 pub(super) fn refused(error: &ConfigError) -> Refusal {
-    Refusal::invalid("CRD-H002", format!("the policy cannot be read: {error}"))
-        .still("nothing was changed")
-        .hint("write it as in a configuration: [guard] and [connector.NAME.guard]")
+    let told = format!("the policy cannot be read: {error}");
+    let otherwise = "write it as in a configuration: [guard] and [connector.NAME.guard]";
+    Refusal::configuration("CRD-H002", &told, otherwise).still("nothing was changed")
 }
 
 /// Whether the gate had a candidate of it.

@@ -36,10 +36,11 @@ impl Refusal {
         Self::new(Code::InvalidArgument, name, 2, message)
     }
 
-    /// The configuration is not taken. What it says to do about it becomes the hint.
-    pub(super) fn configuration(told: &str) -> Self {
-        let (message, hint) = told.split_once("\n  hint: ").unwrap_or((told, ""));
-        Self::invalid("CRD-H007", message).hint(hint)
+    /// A configuration is not taken. What it says to do about it becomes the hint, in place of
+    /// `otherwise`.
+    pub(super) fn configuration(name: &str, told: &str, otherwise: &str) -> Self {
+        let (message, hint) = told.split_once("\n  hint: ").unwrap_or((told, otherwise));
+        Self::invalid(name, message).hint(hint)
     }
 
     /// There is no such thing.
