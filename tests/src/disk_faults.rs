@@ -12,7 +12,7 @@ use crate::sweep::{
     Believed, DEEDS, chosen, continued, delivered_or_dead, for_each, is_at_second, is_sound,
     is_swept, is_whole, prepared,
 };
-use crate::world::run_of;
+use crate::world::{is_delivered, run_of};
 
 /// An input or output error, and a full disk.
 const EIO: i32 = 5;
@@ -132,6 +132,17 @@ fn a_full_disk_fails_syncs_until_there_is_room_and_the_last_known_good_stays_ser
     });
 }
 
+/// Waits until what failed was tried again, accepted and delivered, or the service is dead.
+fn retried_or_dead(host: &mut Host) {
+    wait_until("another try or a death", Duration::from_secs(30), || {
+        let status = host.cordon(&["status"]);
+        let is_accepted = status.code == 0
+            && status.items()[0]["last_good_sync"].as_u64() > Some(1)
+            && is_delivered(&status);
+        is_accepted || !host.runs()
+    });
+}
+
 #[test]
 fn a_transaction_that_the_disk_refused_does_not_come_true_at_a_crash() {
     let (start, believed) = prepared();
@@ -147,6 +158,7 @@ fn a_transaction_that_the_disk_refused_does_not_come_true_at_a_crash() {
         return capability::skipped("ptrace");
     };
     assert_ne!(host.sync("src").code, 0);
+    retried_or_dead(&mut host);
     let calls = watch.end();
     assert!(calls.iter().any(|call| call.hit), "{calls:?}");
     let last = calls.iter().map(|call| call.number).max().unwrap();
@@ -156,6 +168,7 @@ fn a_transaction_that_the_disk_refused_does_not_come_true_at_a_crash() {
         host.start();
         let watch = host.watch_from(&from, DEEDS, &[refused, (number, Harm::Kill)]).unwrap();
         host.sync("src");
+        retried_or_dead(&mut host);
         let is_dead = !host.runs();
         if is_dead {
             host.ended();
