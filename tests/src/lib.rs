@@ -23,6 +23,8 @@ mod disk_faults;
 #[cfg(test)]
 mod explain;
 #[cfg(test)]
+mod export;
+#[cfg(test)]
 mod gate;
 #[cfg(test)]
 mod grace;

@@ -1,10 +1,9 @@
 //! The shape of a step tells a broken read from a changed source, where every fixed limit is kept.
 
-use std::path::PathBuf;
-
 use cordon_testkit::{Connector, Host, Scenario};
 use serde_json::{Value, json};
 
+use crate::export::Export;
 use crate::world::{believed_from, delivered, held_by, last_good, run_of};
 
 /// A worker of an export.
@@ -25,49 +24,19 @@ fn workers(count: u32) -> Vec<Worker> {
     (0..count).map(worker).collect()
 }
 
-/// A host that reads an HR export, which a test writes anew before each sync.
-struct Export {
-    host: Host,
-    path: PathBuf,
-    _folder: tempfile::TempDir,
+/// An export of them is read under that guard, and was accepted.
+#[track_caller]
+fn accepted(guard: Value, workers: &[Worker]) -> Export {
+    let groups = json!({ "column": "teams", "separator": ";" });
+    let config = json!({ "columns": { "email": "mail" }, "groups": groups });
+    let export = Export::read_with(config, guard);
+    assert_eq!(export.sync(&csv(workers))["outcome"], "committed");
+    export
 }
 
-impl Export {
-    /// Under that guard, with these workers accepted.
-    #[track_caller]
-    fn accepted(guard: Value, workers: &[Worker]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("workers.csv");
-        let config = json!({
-            "path": path, "key": "id", "columns": { "email": "mail" },
-            "groups": { "column": "teams", "separator": ";" },
-        });
-        let connector = Connector::program("connector-csv").config(config).set("guard", guard);
-        write(&path, workers);
-        let host = Host::setup().connector("hr", connector).file_sink("out").start();
-        assert_eq!(run_of(&host.sync("hr").done())["outcome"], "committed");
-        Self { host, path, _folder: folder }
-    }
-
-    /// The run that reads these workers.
-    #[track_caller]
-    fn sync(&self, workers: &[Worker]) -> Value {
-        write(&self.path, workers);
-        run_of(&self.host.sync("hr").done())
-    }
-
-    #[track_caller]
-    fn release(&self, run: &Value) {
-        let (sync, digest) = (run["sync"].to_string(), run["digest"].as_str().unwrap().to_owned());
-        let release =
-            ["release", "hr", &sync, "--digest", &digest, "--reason", "they left", "--yes"];
-        self.host.cordon(&release).done();
-    }
-}
-
-fn write(path: &std::path::Path, workers: &[Worker]) {
+fn csv(workers: &[Worker]) -> String {
     let rows: Vec<_> = workers.iter().map(|w| format!("{},{},{}", w.id, w.mail, w.teams)).collect();
-    std::fs::write(path, format!("id,mail,teams\n{}\n", rows.join("\n"))).unwrap();
+    format!("id,mail,teams\n{}\n", rows.join("\n"))
 }
 
 /// A person is woken at once, and the source is not asked: what is shown is the shape alone.
@@ -95,9 +64,9 @@ fn scattered(workers: &[Worker], gone: usize) -> Vec<Worker> {
 #[test]
 fn a_lost_end_of_a_listing_below_every_fixed_limit_is_held() {
     let all = workers(300);
-    let export = Export::accepted(alone(), &all);
+    let export = accepted(alone(), &all);
     delivered(&export.host);
-    let run = export.sync(&cut(&all, 10));
+    let run = export.sync(&csv(&cut(&all, 10)));
     assert_eq!(run["outcome"], "quarantined", "{run}");
     let held = held_by(&run);
     assert!(held.contains(&"CRD-D502".to_owned()), "{held:?}");
@@ -120,18 +89,18 @@ fn a_lost_end_of_a_listing_below_every_fixed_limit_is_held() {
 #[test]
 fn without_the_detector_the_same_loss_passes() {
     let all = workers(300);
-    let export = Export::accepted(blind(), &all);
-    assert_eq!(export.sync(&cut(&all, 10))["outcome"], "committed");
+    let export = accepted(blind(), &all);
+    assert_eq!(export.sync(&csv(&cut(&all, 10)))["outcome"], "committed");
 }
 
 #[test]
 fn as_many_leavers_from_all_over_the_listing_pass_beside_who_joins() {
     let all = workers(300);
-    let export = Export::accepted(alone(), &all);
+    let export = accepted(alone(), &all);
     let mut staff = scattered(&all, 10);
     assert_eq!(staff.len(), 290);
     staff.extend(workers(306).split_off(300));
-    let run = export.sync(&staff);
+    let run = export.sync(&csv(&staff));
     assert_eq!(run["outcome"], "committed", "{run}");
 }
 
@@ -139,8 +108,8 @@ fn as_many_leavers_from_all_over_the_listing_pass_beside_who_joins() {
 #[test]
 fn the_same_leavers_in_a_sync_that_brings_nothing_are_held() {
     let all = workers(300);
-    let export = Export::accepted(alone(), &all);
-    let run = export.sync(&scattered(&all, 10));
+    let export = accepted(alone(), &all);
+    let run = export.sync(&csv(&scattered(&all, 10)));
     assert_eq!(run["outcome"], "quarantined", "{run}");
     let held = held_by(&run);
     assert!(held.iter().all(|code| code == "CRD-D501"), "a fixed limit noticed: {held:?}");
@@ -206,18 +175,18 @@ fn a_group_that_lost_all_its_members_is_held_where_one_that_lost_two_is_not() {
 #[test]
 fn another_tenants_records_in_a_sync_are_held() {
     let known = workers(220);
-    let export = Export::accepted(alone(), &known);
+    let export = accepted(alone(), &known);
     // A joiner or two are a normal day.
     let mut joined = known.clone();
     joined.extend(workers(222).split_off(220));
-    assert_eq!(export.sync(&joined)["outcome"], "committed");
+    assert_eq!(export.sync(&csv(&joined))["outcome"], "committed");
     let others = (0..60_u32).map(|number| Worker {
         id: format!("x{number:04}"),
         mail: format!("someone{number}@other.example"),
         teams: format!("o{}", number % 5),
     });
     let mixed: Vec<Worker> = joined.iter().cloned().chain(others).collect();
-    let run = export.sync(&mixed);
+    let run = export.sync(&csv(&mixed));
     assert_eq!(run["outcome"], "quarantined", "{run}");
     assert!(held_by(&run).contains(&"CRD-D601".to_owned()), "{run}");
     delivered(&export.host);
@@ -233,12 +202,12 @@ fn an_attribute_that_all_lost_or_that_came_in_capitals_is_held() {
         all.iter().map(changed).collect()
     };
     for changed in [with(&|_| String::new()), with(&str::to_uppercase)] {
-        let export = Export::accepted(alone(), &all);
-        let run = export.sync(&changed);
+        let export = accepted(alone(), &all);
+        let run = export.sync(&csv(&changed));
         assert_eq!(run["outcome"], "quarantined", "{run}");
         assert!(held_by(&run).contains(&"CRD-S401".to_owned()), "{run}");
-        let export = Export::accepted(blind(), &all);
-        let codes = held_by(&export.sync(&changed));
+        let export = accepted(blind(), &all);
+        let codes = held_by(&export.sync(&csv(&changed)));
         assert!(!codes.contains(&"CRD-S401".to_owned()), "{codes:?}");
     }
 }
@@ -250,8 +219,8 @@ fn the_same_people_under_new_ids_are_told_from_leavers_and_joiners() {
     for worker in moved.iter_mut().skip(100).take(20) {
         worker.id = format!("x{}", worker.id);
     }
-    let export = Export::accepted(alone(), &all);
-    let run = export.sync(&moved);
+    let export = accepted(alone(), &all);
+    let run = export.sync(&csv(&moved));
     assert!(held_by(&run).contains(&"CRD-D604".to_owned()), "{run}");
     let findings = run["findings"].as_array().unwrap();
     let told = findings.iter().find(|finding| finding["code"] == "CRD-D604").unwrap();
@@ -264,11 +233,11 @@ fn the_same_people_under_new_ids_are_told_from_leavers_and_joiners() {
 fn a_suspicion_is_read_again_by_itself_and_a_fault_that_passes_wakes_nobody() {
     let all = workers(300);
     let guard = json!({ "reread": { "after": "4s" }, "lookup": { "keys": 0 } });
-    let export = Export::accepted(guard, &all);
-    let run = export.sync(&cut(&all, 12));
+    let export = accepted(guard, &all);
+    let run = export.sync(&csv(&cut(&all, 12)));
     assert!(held_by(&run).contains(&"CRD-D502".to_owned()), "{run}");
     assert!(export.host.status("hr")["reread_at"].is_string());
-    write(&export.path, &all);
+    export.write(&csv(&all));
     cordon_testkit::wait_until("it is read again", std::time::Duration::from_secs(20), || {
         last_good(&export.host, "hr") > 1
     });
@@ -279,8 +248,8 @@ fn a_suspicion_is_read_again_by_itself_and_a_fault_that_passes_wakes_nobody() {
 fn where_the_source_confirms_what_is_gone_an_unusual_loss_passes() {
     let all = workers(300);
     let guard = json!({ "reread": { "times": 0 }, "removals_verified": "accept" });
-    let export = Export::accepted(guard, &all);
-    let run = export.sync(&cut(&all, 12));
+    let export = accepted(guard, &all);
+    let run = export.sync(&csv(&cut(&all, 12)));
     let codes: Vec<_> = run["findings"].as_array().unwrap().iter().map(|it| &it["code"]).collect();
     assert!(codes.contains(&&json!("CRD-D502")) && codes.contains(&&json!("CRD-V201")), "{run}");
     assert_eq!(run["outcome"], "committed", "{run}");
@@ -294,26 +263,30 @@ fn what_was_released_is_learnt_across_a_restart_and_a_mass_loss_is_asked_about_e
         "removed": { "default": { "percent": 100 } },
     });
     let all = workers(300);
-    let mut export = Export::accepted(guard, &all);
+    let mut export = accepted(guard, &all);
     let first = scattered(&all, 60);
-    let run = export.sync(&first);
+    let run = export.sync(&csv(&first));
     assert_eq!(run["outcome"], "quarantined", "{run}");
     export.release(&run);
     export.host.kill();
     export.host.start();
-    assert_eq!(export.sync(&first)["outcome"], "committed", "what was released is not asked again");
-    let again = export.sync(&scattered(&first, 60));
+    assert_eq!(
+        export.sync(&csv(&first))["outcome"],
+        "committed",
+        "what was released is not asked again"
+    );
+    let again = export.sync(&csv(&scattered(&first, 60)));
     assert_eq!(again["outcome"], "quarantined", "another loss of its size is: {again}");
 }
 
 #[test]
 fn what_was_not_accepted_teaches_nothing() {
     let all = workers(300);
-    let export = Export::accepted(alone(), &all);
+    let export = accepted(alone(), &all);
     for _ in 0..3 {
-        let run = export.sync(&cut(&all, 12));
+        let run = export.sync(&csv(&cut(&all, 12)));
         assert_eq!(run["outcome"], "quarantined", "{run}");
-        export.sync(&all);
+        export.sync(&csv(&all));
     }
-    assert_eq!(export.sync(&cut(&all, 12))["outcome"], "quarantined");
+    assert_eq!(export.sync(&csv(&cut(&all, 12)))["outcome"], "quarantined");
 }

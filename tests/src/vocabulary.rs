@@ -1,43 +1,25 @@
 //! An attribute that always had one of a few values, and has others from one sync to the next.
 
-use std::path::PathBuf;
-
-use cordon_testkit::{Connector, Host};
 use serde_json::{Value, json};
 
-use crate::world::{believed_from, delivered, held_by, run_of};
+use crate::export::Export;
+use crate::world::{believed_from, delivered, held_by};
 
-/// A host that reads an HR export whose workers are of one of three kinds.
-struct Export {
-    host: Host,
-    path: PathBuf,
-    _folder: tempfile::TempDir,
+/// After so many accepted syncs of honest kinds. The detector is off: what holds is the shape.
+#[track_caller]
+fn accepted(syncs: u32) -> Export {
+    let guard = json!({ "shape": "off", "reread": { "times": 0 } });
+    let export = Export::read_with(json!({ "columns": { "worker_type": "kind" } }), guard);
+    for _ in 0..syncs {
+        assert_eq!(export.sync(&workers(honest))["outcome"], "committed");
+    }
+    export
 }
 
-impl Export {
-    /// After so many accepted syncs of honest kinds. The detector is off: what holds is the shape.
-    #[track_caller]
-    fn accepted(syncs: u32) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("workers.csv");
-        let config = json!({ "path": path, "key": "id", "columns": { "worker_type": "kind" } });
-        let guard = json!({ "shape": "off", "reread": { "times": 0 } });
-        let connector = Connector::program("connector-csv").config(config).set("guard", guard);
-        let host = Host::setup().connector("hr", connector).file_sink("out").start();
-        let export = Self { host, path, _folder: folder };
-        for _ in 0..syncs {
-            assert_eq!(export.sync(honest)["outcome"], "committed");
-        }
-        export
-    }
-
-    /// The run that reads a hundred workers of these kinds.
-    #[track_caller]
-    fn sync(&self, kind: fn(u32) -> &'static str) -> Value {
-        let rows: Vec<_> = (0..100).map(|id| format!("w{id:03},{}", kind(id))).collect();
-        std::fs::write(&self.path, format!("id,kind\n{}\n", rows.join("\n"))).unwrap();
-        run_of(&self.host.sync("hr").done())
-    }
+/// A hundred workers of these kinds.
+fn workers(kind: fn(u32) -> &'static str) -> String {
+    let rows: Vec<_> = (0..100).map(|id| format!("w{id:03},{}", kind(id))).collect();
+    format!("id,kind\n{}\n", rows.join("\n"))
 }
 
 fn honest(id: u32) -> &'static str {
@@ -58,8 +40,8 @@ fn severity(run: &Value) -> Option<String> {
 
 #[test]
 fn words_that_come_as_letters_from_one_day_to_the_next_are_held() {
-    let export = Export::accepted(3);
-    let run = export.sync(in_letters);
+    let export = accepted(3);
+    let run = export.sync(&workers(in_letters));
     assert_eq!(
         (&run["outcome"], held_by(&run)),
         (&json!("quarantined"), vec!["CRD-S304".to_owned()])
@@ -74,21 +56,19 @@ fn words_that_come_as_letters_from_one_day_to_the_next_are_held() {
     let believed = believed_from(&export.host, "hr");
     assert!(believed.values().all(|worker| worker["worker_type"] != "E"), "nothing of it went out");
     // The export is mended, and its connector goes on by itself.
-    assert_eq!(export.sync(honest)["outcome"], "committed");
+    assert_eq!(export.sync(&workers(honest))["outcome"], "committed");
     // Released, the new words are known, and so are the old ones.
-    let run = export.sync(in_letters);
-    let (sync, digest) = (run["sync"].to_string(), run["digest"].as_str().unwrap().to_owned());
-    let release = ["release", "hr", &sync, "--digest", &digest, "--reason", "CHG-9", "--yes"];
-    export.host.cordon(&release).done();
-    assert_eq!(severity(&export.sync(honest)), None);
-    assert_eq!(severity(&export.sync(in_letters)), None);
+    let run = export.sync(&workers(in_letters));
+    export.release(&run);
+    assert_eq!(severity(&export.sync(&workers(honest))), None);
+    assert_eq!(severity(&export.sync(&workers(in_letters))), None);
     export.host.cordon(&["explain", "CRD-S304"]).done();
 }
 
 #[test]
 fn one_new_word_of_one_worker_is_a_day_like_any_other() {
-    let export = Export::accepted(3);
-    let run = export.sync(|id| if id == 7 { "retiree" } else { honest(id) });
+    let export = accepted(3);
+    let run = export.sync(&workers(|id| if id == 7 { "retiree" } else { honest(id) }));
     assert_eq!(
         (run["outcome"].as_str(), severity(&run).as_deref()),
         (Some("committed"), Some("info"))
@@ -97,6 +77,6 @@ fn one_new_word_of_one_worker_is_a_day_like_any_other() {
 
 #[test]
 fn after_two_syncs_nobody_knows_all_the_words_there_are() {
-    let export = Export::accepted(2);
-    assert_eq!(export.sync(in_letters)["outcome"], "committed");
+    let export = accepted(2);
+    assert_eq!(export.sync(&workers(in_letters))["outcome"], "committed");
 }
