@@ -132,9 +132,9 @@ pub(crate) fn observe(before: &Listing, after: &Listing) -> Observer {
                 after: now.map(|now| now.place),
             });
             match now {
-                None => observer.row(item.key, Some(&item.row), None),
+                None => observer.row(item.key, Some((*item.row).clone()), None),
                 Some(now) if now.place.hash != item.place.hash => {
-                    observer.row(item.key, Some(&item.row), Some(&now.row));
+                    observer.row(item.key, Some((*item.row).clone()), Some((*now.row).clone()));
                 }
                 Some(_) => {}
             }
@@ -146,7 +146,7 @@ pub(crate) fn observe(before: &Listing, after: &Listing) -> Observer {
                 before: None,
                 after: Some(item.place),
             });
-            observer.row(item.key, None, Some(&item.row));
+            observer.row(item.key, None, Some((*item.row).clone()));
         }
         let names = old.columns.keys().chain(new.columns.keys());
         for name in names {

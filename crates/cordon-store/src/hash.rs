@@ -4,8 +4,7 @@
 //! make two keys meet. Rows are hashed with SHA-256, cut to 128 bits, because "unchanged" is a
 //! decision about access and must hold against someone who chooses both rows.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::Hasher;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
@@ -53,9 +52,6 @@ impl Hasher for AsIs {
         self.0 = hash;
     }
 }
-
-/// A map by halves of keys.
-pub(crate) type ByHalf<V> = HashMap<u64, V, BuildHasherDefault<AsIs>>;
 
 /// Hashes keys under the store's secret.
 #[derive(Debug, Clone)]

@@ -38,7 +38,7 @@ mod values;
 
 pub use assess::{Assessed, HOLD, READ_AGAIN, assess};
 pub use memory::{Learned, Memory};
-pub use observe::{CHANGED_MAX, Kept, Key, Observer, Place, ROWS_MAX, Seen};
+pub use observe::{CHANGED_MAX, HeldOn, Kept, Key, Observer, Place, ROWS_MAX, Seen};
 pub use prior::Prior;
 pub use statistic::Statistic;
 pub use step::{Measure, Step};

@@ -58,10 +58,8 @@ impl Watch {
         let proven = reports.values().filter(|report| {
             report.outcome == ScopeOutcome::Complete && report.source_total == Some(report.received)
         });
-        let mut observer = Observer::new();
-        observer.held_on(held_on.into_map());
         Self {
-            observer,
+            observer: Observer::knowing(held_on.into_known()),
             hasher,
             proven: proven.map(|report| report.name.clone()).collect(),
             bytes_left: ROWS_BYTES_MAX,
@@ -91,6 +89,9 @@ impl Watch {
                         self.see(of, &batch);
                     }
                     listener.give_back(batch);
+                    if readings.front().is_some_and(ScopedJoinHandle::is_finished) {
+                        self.settle(readings.pop_front())?;
+                    }
                 }
                 Told::Type(opened) => {
                     let next = self.begin(opened);
@@ -107,7 +108,10 @@ impl Watch {
         if let Some(of) = current {
             self.show(of.read()?);
         }
-        Ok(Step::of(self.observer))
+        let step = Step::of(&mut self.observer);
+        // What was seen may be much, and nobody waits until its memory is given back.
+        let _ = std::thread::Builder::new().spawn(move || drop(self.observer));
+        Ok(step)
     }
 
     /// Begins a kind and type.
@@ -212,7 +216,7 @@ impl Watch {
             {
                 self.remember(key.high, row);
             }
-            self.observer.row(key, before.as_ref(), after.as_ref());
+            self.observer.row(key, before, after);
         }
     }
 

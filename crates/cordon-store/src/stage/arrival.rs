@@ -1,6 +1,7 @@
 //! What of a sync's arrival tells later how its source lists its records.
 
-use crate::hash::ByHalf;
+use cordon_validate::detect;
+
 use crate::manifest::Piece;
 
 /// Pieces of a type's listing that are kept.
@@ -45,18 +46,18 @@ impl Arrival {
     }
 }
 
-/// By half of an entitlement's key that of the resource that it is held on.
+/// What entitlements are held on, of so many of them as the detector wants to know.
 #[derive(Debug, Default)]
-pub(crate) struct HeldOn(ByHalf<u64>);
+pub(crate) struct HeldOn(detect::HeldOn);
 
 impl HeldOn {
     pub(super) fn add(&mut self, entitlement: u64, resource: impl FnOnce() -> u64) {
-        if self.0.len() < HELD_ON_MAX {
-            self.0.insert(entitlement, resource());
+        if self.0.known() < HELD_ON_MAX {
+            self.0.note(entitlement, resource());
         }
     }
 
-    pub(crate) fn into_map(self) -> ByHalf<u64> {
+    pub(crate) fn into_known(self) -> detect::HeldOn {
         self.0
     }
 }

@@ -41,6 +41,11 @@ impl KeptGrants {
         }
     }
 
+    /// Entitlements that were counted so far.
+    pub(super) fn entitlements(&self) -> usize {
+        self.used
+    }
+
     /// Counts a grant at a position from one, now or later; says whether the count is full.
     #[inline]
     pub(super) fn keep(&mut self, entitlement: u64, position: u32) -> bool {

@@ -95,6 +95,22 @@ impl Hasher for AsIs {
 /// A map by hashes.
 pub(super) type ByHash<K, V> = HashMap<K, V, BuildHasherDefault<AsIs>>;
 
+/// What entitlements are held on: by the `low` of their grants' keys, the `high` of the resource's.
+#[derive(Debug, Default)]
+pub struct HeldOn(pub(super) ByHash<u64, u64>);
+
+impl HeldOn {
+    /// Of how many entitlements it is known.
+    pub fn known(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Notes it of one. What is noted last stands.
+    pub fn note(&mut self, entitlement: u64, resource: u64) {
+        self.0.insert(entitlement, resource);
+    }
+}
+
 /// A changed record that is not modified: it is on one side only.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Moved {
@@ -161,9 +177,17 @@ impl Observer {
         Self::default()
     }
 
+    /// An observer that has seen nothing and knows what entitlements are held on.
+    pub fn knowing(held_on: HeldOn) -> Self {
+        Self { targets: Targets::knowing(held_on), ..Self::default() }
+    }
+
     /// Begins a kind and type.
     pub fn section(&mut self, record_type: &RecordType) {
         self.principal = None;
+        if record_type.kind == RecordKind::Grant {
+            self.targets.expect();
+        }
         self.sections.push(Section {
             record_type: record_type.clone(),
             before: 0,
@@ -242,8 +266,8 @@ impl Observer {
         }
     }
 
-    /// Tells what entitlements are held on, each by the `low` of its grants' keys, before any of its
-    /// grants is kept. What is told first stands; what nothing is told of stands for itself.
+    /// Tells what more entitlements are held on, as [`HeldOn`] does, before any of their grants is
+    /// seen. What is told first stands; what nothing is told of stands for itself.
     pub fn held_on(&mut self, told: impl IntoIterator<Item = (u64, u64)>) {
         self.targets.tell(told);
     }
@@ -254,22 +278,19 @@ impl Observer {
     }
 
     /// The row of a changed record: before, when it is not new, and after, when it is not gone.
-    pub fn row(&mut self, key: Key, before: Option<&Row>, after: Option<&Row>) {
-        let Some(row) = before.or(after) else { return };
-        let Some(section) =
-            self.sections.iter_mut().find(|section| section.record_type == row.record_type)
-        else {
-            return;
-        };
+    pub fn row(&mut self, key: Key, before: Option<Row>, after: Option<Row>) {
+        let Some(row) = before.as_ref().or(after.as_ref()) else { return };
+        let mut sections = self.sections.iter_mut();
+        let Some(section) = sections.find(|it| it.record_type == row.record_type) else { return };
         match (before, after) {
             (Some(before), Some(after)) if section.pairs.len() < ROWS_MAX => {
-                section.pairs.push((key, before.clone(), after.clone()));
+                section.pairs.push((key, before, after));
             }
             (Some(before), None) if section.lost_rows.len() < ROWS_MAX => {
-                section.lost_rows.push((key, before.clone()));
+                section.lost_rows.push((key, before));
             }
             (None, Some(after)) if section.new_rows.len() < ROWS_MAX => {
-                section.new_rows.push((key, after.clone()));
+                section.new_rows.push((key, after));
             }
             _ => {}
         }

@@ -82,9 +82,9 @@ pub struct Step {
 
 impl Step {
     /// What an observer saw, measured.
-    pub fn of(mut observer: Observer) -> Self {
+    pub fn of(observer: &mut Observer) -> Self {
         observer.sort();
-        let mut work = Work::new(&observer);
+        let mut work = Work::new(observer);
         work.resources();
         work.grants();
         work.values();

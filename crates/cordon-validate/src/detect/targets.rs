@@ -6,7 +6,7 @@
 //! is waited for; asked for in one go, many are waited for together.
 
 use super::kept::KeptGrants;
-use super::observe::{ByHash, Seen};
+use super::observe::{ByHash, HeldOn, Seen};
 
 /// Targets whose grants are counted apart.
 pub const TARGETS_MAX: usize = 1 << 20;
@@ -51,6 +51,16 @@ pub(super) struct Targets {
 }
 
 impl Targets {
+    /// What is held on them is known.
+    pub(super) fn knowing(held_on: HeldOn) -> Self {
+        Self { held_on: held_on.0, ..Self::default() }
+    }
+
+    /// Makes room for the grants that come now.
+    pub(super) fn expect(&mut self) {
+        self.kept.reserve(self.held_on.len());
+    }
+
     /// How many there are, once everything is counted.
     pub(super) fn len(&self) -> u64 {
         self.extents.len() as u64
@@ -63,9 +73,6 @@ impl Targets {
 
     /// Notes what entitlements are held on, as far as that is not known.
     pub(super) fn tell(&mut self, told: impl IntoIterator<Item = (u64, u64)>) {
-        let told = told.into_iter();
-        self.held_on.reserve(told.size_hint().0);
-        self.kept.reserve(told.size_hint().0);
         for (entitlement, target) in told {
             self.held_on.entry(entitlement).or_insert(target);
         }
@@ -93,7 +100,9 @@ impl Targets {
 
     /// Puts the grants that are kept to their targets.
     pub(super) fn count(&mut self) {
-        for (entitlement, grants, last) in std::mem::take(&mut self.kept).into_counts() {
+        let kept = std::mem::take(&mut self.kept);
+        self.by_target.reserve(kept.entitlements().min(TARGETS_MAX - self.extents.len()));
+        for (entitlement, grants, last) in kept.into_counts() {
             if let Some(extent) = self.extent(self.of(entitlement)) {
                 extent.keep(grants, last);
             }

@@ -152,7 +152,7 @@ pub(crate) fn step_showing(before: &[Record], after: &[Record], mut rows: usize)
             observer.see(&Seen { key: *key, target, before, after });
             let [old, new] = sides.map(|side| side.map(|(_, record)| &record.row));
             if old != new && rows > 0 {
-                observer.row(*key, old, new);
+                observer.row(*key, old.cloned(), new.cloned());
                 rows -= 1;
             }
             for (side, row) in [old, new].into_iter().enumerate() {
@@ -165,7 +165,7 @@ pub(crate) fn step_showing(before: &[Record], after: &[Record], mut rows: usize)
             observer.column(kind, name, before, after);
         }
     }
-    Step::of(observer)
+    Step::of(&mut observer)
 }
 
 /// What is measured of one statistic.

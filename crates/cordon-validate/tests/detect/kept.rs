@@ -74,7 +74,7 @@ fn step(records: &[Vec<Seen>; 2], keeps: impl Fn(&Seen) -> bool) -> Step {
             }
         }
     }
-    Step::of(observer)
+    Step::of(&mut observer)
 }
 
 proptest! {

@@ -132,7 +132,7 @@ pub(crate) fn step(
         for (seen, old, new) in &seen {
             let changed = seen.before.map(|p| p.hash) != seen.after.map(|p| p.hash);
             if changed {
-                observer.row(seen.key, old.as_ref(), new.as_ref());
+                observer.row(seen.key, old.clone(), new.clone());
             }
         }
         let filled = |of: &Source| if index == 1 { of.users.len() as u64 } else { 0 };
@@ -140,7 +140,7 @@ pub(crate) fn step(
             observer.column(&kind, "login", filled(before), filled(after));
         }
     }
-    Step::of(observer)
+    Step::of(&mut observer)
 }
 
 pub(crate) fn in_order(_: &mut Vec<(Seen, Option<Row>, Option<Row>)>) {}
