@@ -84,24 +84,32 @@ impl<'a> Opened<'a> {
         Ok(names)
     }
 
-    /// The rows of records, in their order, wherever they are.
-    pub(super) fn rows(&self, of: &[(Side, Located)]) -> Result<Vec<Row>, ReadError> {
-        let mut found: Vec<(usize, Row)> = Vec::with_capacity(of.len());
-        for ((side, file), places) in by_file(of) {
-            let data = self.file(side, file)?;
-            let mut numbers: Vec<_> = places.iter().map(|at| of[*at].1.entry.row).collect();
-            numbers.sort_unstable();
-            numbers.dedup();
-            let fetched = data.fetch(&numbers)?;
-            for at in places {
-                let row = of[at].1.entry.row;
-                let damage = || {
-                    let damage = Damage::Rows { expected: u64::from(row) + 1, found: 0 };
-                    ReadError::damaged(data.path(), damage)
-                };
-                found.push((at, data.row(&fetched, row).ok_or_else(damage)?));
+    /// The rows of records, in their order, wherever they are. Where somebody waits for them, the two
+    /// sides are read at the same time: nearly all that it takes is decoding pages.
+    pub(super) fn rows(
+        &self,
+        of: &[(Side, Located)],
+        is_waited_for: bool,
+    ) -> Result<Vec<Row>, ReadError> {
+        let files = by_file(of);
+        let read = |side: Side| -> Result<Vec<(usize, Row)>, ReadError> {
+            let mut found = Vec::new();
+            for ((_, file), places) in files.iter().filter(|((of, _), _)| *of == side) {
+                read_rows(self.file(side, *file)?, places, of, &mut found)?;
             }
-        }
+            Ok(found)
+        };
+        let (before, after) = if is_waited_for {
+            std::thread::scope(|scope| {
+                let after = scope.spawn(|| read(Side::After));
+                let before = read(Side::Before);
+                (before, after.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            })
+        } else {
+            (read(Side::Before), read(Side::After))
+        };
+        let mut found = before?;
+        found.extend(after?);
         found.sort_unstable_by_key(|(at, _)| *at);
         Ok(found.into_iter().map(|(_, row)| row).collect())
     }
@@ -114,4 +122,26 @@ fn by_file(of: &[(Side, Located)]) -> BTreeMap<(Side, u32), Vec<usize>> {
         files.entry((*side, located.file)).or_default().push(at);
     }
     files
+}
+
+/// Reads the rows of those records that are in one file.
+fn read_rows(
+    data: &DataFile,
+    places: &[usize],
+    of: &[(Side, Located)],
+    found: &mut Vec<(usize, Row)>,
+) -> Result<(), ReadError> {
+    let mut numbers: Vec<_> = places.iter().map(|at| of[*at].1.entry.row).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    let fetched = data.fetch(&numbers)?;
+    for at in places {
+        let row = of[*at].1.entry.row;
+        let damage = || {
+            let damage = Damage::Rows { expected: u64::from(row) + 1, found: 0 };
+            ReadError::damaged(data.path(), damage)
+        };
+        found.push((*at, data.row(&fetched, row).ok_or_else(damage)?));
+    }
+    Ok(())
 }

@@ -106,7 +106,7 @@ impl Watch {
         }
         self.settle(readings)?;
         if let Some(of) = current {
-            self.show(of.read()?);
+            self.show(of.read(true)?);
         }
         let step = Step::of(&mut self.observer);
         // What was seen may be much, and nobody waits until its memory is given back.
@@ -190,11 +190,11 @@ impl Watch {
     ) -> Result<Option<Reading<'scope>>, ReadError> {
         // What an entitlement was held on that is gone has to be known before its grants are seen.
         if of.kind() == RecordKind::Entitlement {
-            self.show(of.read()?);
+            self.show(of.read(true)?);
             return Ok(None);
         }
         let is_any = !of.wanted.is_empty();
-        Ok(is_any.then(|| scope.spawn(move || of.read())))
+        Ok(is_any.then(|| scope.spawn(move || of.read(false))))
     }
 
     /// Shows what was read meanwhile.
@@ -271,13 +271,13 @@ impl OfType<'_> {
     }
 
     /// Reads the rows that are wanted.
-    fn read(&self) -> Result<Vec<ChangedRow>, ReadError> {
+    fn read(&self, is_waited_for: bool) -> Result<Vec<ChangedRow>, ReadError> {
         let places = self.wanted.iter().flat_map(|Changed { old, new, .. }| {
             let old = old.map(|old| (Side::Before, old));
             old.into_iter().chain(new.map(|new| (Side::After, new)))
         });
         let places: Vec<_> = places.collect();
-        let mut rows = self.opened.rows(&places)?.into_iter();
+        let mut rows = self.opened.rows(&places, is_waited_for)?.into_iter();
         let read = self.wanted.iter().filter_map(|Changed { old, new, .. }| {
             let key = shown(old.or(*new)?.entry.key);
             let before = old.and_then(|_| rows.next());

@@ -22,7 +22,7 @@ struct Line {
 /// A count of kept grants.
 #[derive(Debug, Default)]
 pub(super) struct KeptGrants {
-    /// A power of two of lines, at least half of them free; none at first.
+    /// A power of two of lines, about a quarter of them free at least; none at first.
     lines: Vec<Line>,
     used: usize,
     waiting: Vec<(u64, u32)>,
@@ -31,7 +31,8 @@ pub(super) struct KeptGrants {
 impl KeptGrants {
     /// Makes room for so many entitlements.
     pub(super) fn reserve(&mut self, entitlements: usize) {
-        let lines = (entitlements.min(ENTITLEMENTS_MAX) * 2).next_power_of_two();
+        let entitlements = entitlements.min(ENTITLEMENTS_MAX + TOGETHER);
+        let lines = (entitlements + entitlements / 3 + 1).next_power_of_two();
         if lines > self.lines.len() {
             let old = std::mem::replace(&mut self.lines, vec![Line::default(); lines]);
             self.used = 0;
