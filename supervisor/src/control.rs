@@ -222,7 +222,7 @@ impl Control for Service {
             false => self.host.reload(&actor).await,
         };
         let done = done.map_err(|error| {
-            problem::Refusal::configuration("CRD-H007", &format!("{error:#}"), "")
+            problem::Refusal::configuration(&error)
                 .still("the running configuration was not changed")
         })?;
         let touched = done.added.iter().chain(&done.changed).filter(|_| !is_plan);

@@ -47,6 +47,32 @@ impl ConfigError {
         self.hint = Some(hint.into());
         self
     }
+
+    /// What to do, where that is known.
+    pub(crate) fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
+    /// What is wrong and where, without what to do.
+    pub(crate) fn fault(&self) -> impl fmt::Display + '_ {
+        fmt::from_fn(|f| self.write_fault(f))
+    }
+
+    fn write_fault(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.message)?;
+        let Some(place) = &self.place else { return write!(f, "  --> {}", self.file.display()) };
+        let gutter = place.line.to_string().len();
+        writeln!(f, "  --> {}:{}:{}", self.file.display(), place.line, place.column)?;
+        writeln!(f, "   {} | {}", place.line, place.text)?;
+        write!(
+            f,
+            "   {:gutter$} | {:indent$}{}",
+            "",
+            "",
+            "^".repeat(place.width),
+            indent = place.column - 1
+        )
+    }
 }
 
 impl Place {
@@ -80,27 +106,11 @@ fn nearest(message: &str) -> Option<String> {
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", self.message)?;
-        match &self.place {
-            None => write!(f, "  --> {}", self.file.display())?,
-            Some(place) => {
-                let gutter = place.line.to_string().len();
-                writeln!(f, "  --> {}:{}:{}", self.file.display(), place.line, place.column)?;
-                writeln!(f, "   {} | {}", place.line, place.text)?;
-                write!(
-                    f,
-                    "   {:gutter$} | {:indent$}{}",
-                    "",
-                    "",
-                    "^".repeat(place.width),
-                    indent = place.column - 1
-                )?;
-            }
+        self.write_fault(f)?;
+        match &self.hint {
+            Some(hint) => write!(f, "\n  hint: {hint}"),
+            None => Ok(()),
         }
-        if let Some(hint) = &self.hint {
-            write!(f, "\n  hint: {hint}")?;
-        }
-        Ok(())
     }
 }
 

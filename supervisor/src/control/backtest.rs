@@ -125,9 +125,10 @@ impl Service {
 
 /// A given policy that is none.
 pub(super) fn refused(error: &ConfigError) -> Refusal {
-    let told = format!("the policy cannot be read: {error}");
-    let otherwise = "write it as in a configuration: [guard] and [connector.NAME.guard]";
-    Refusal::configuration("CRD-H002", &told, otherwise).still("nothing was changed")
+    let general = "write it as in a configuration: [guard] and [connector.NAME.guard]";
+    Refusal::invalid("CRD-H002", format!("the policy cannot be read: {}", error.fault()))
+        .still("nothing was changed")
+        .hint(error.hint().unwrap_or(general))
 }
 
 /// Whether the gate had a candidate of it.

@@ -5,6 +5,7 @@ use cordon_store::ComposeError;
 use cordon_wire::v1::Problem;
 use tonic::{Code, Status};
 
+use crate::config::ConfigError;
 use crate::gate::GateError;
 use crate::session::chain;
 
@@ -36,11 +37,13 @@ impl Refusal {
         Self::new(Code::InvalidArgument, name, 2, message)
     }
 
-    /// A configuration is not taken. What it says to do about it becomes the hint, in place of
-    /// `otherwise`.
-    pub(super) fn configuration(name: &str, told: &str, otherwise: &str) -> Self {
-        let (message, hint) = told.split_once("\n  hint: ").unwrap_or((told, otherwise));
-        Self::invalid(name, message).hint(hint)
+    /// A configuration was not taken over.
+    pub(super) fn configuration(error: &anyhow::Error) -> Self {
+        match error.downcast_ref::<ConfigError>() {
+            Some(error) => Self::invalid("CRD-H007", error.fault().to_string())
+                .hint(error.hint().unwrap_or_default()),
+            None => Self::invalid("CRD-H007", format!("{error:#}")),
+        }
     }
 
     /// There is no such thing.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::plan::Running;
 use super::{Host, Loaded, settings};
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::runner::Command;
 
 /// What a reload did.
@@ -53,21 +53,21 @@ impl Host {
     }
 
     /// Reads the configuration again, and refuses what cannot be taken over.
-    pub(super) async fn read_again(&self, running: &Config) -> anyhow::Result<Config> {
+    pub(super) async fn read_again(&self, running: &Config) -> Result<Config, ConfigError> {
         let config = Config::read(&running.path)?;
         let fixed = settings::fixed(&running.daemon, &config.daemon);
-        anyhow::ensure!(
-            fixed.is_empty(),
-            "{}, which a reload cannot change\n  hint: restart cordond for it, or put it back and reload \
-             the rest",
-            fixed.join("; ")
-        );
+        if !fixed.is_empty() {
+            let message = format!("{}, which a reload cannot change", fixed.join("; "));
+            let error = ConfigError::of_file(&running.path, message);
+            return Err(
+                error.with_hint("restart cordond for it, or put it back and reload the rest")
+            );
+        }
         let misfits = self.misfits(&config).await.all();
-        anyhow::ensure!(
-            misfits.is_empty(),
-            "{}\n  hint: correct it; `cordon rule list` shows what rules fit",
-            misfits.join("\n")
-        );
+        if !misfits.is_empty() {
+            let error = ConfigError::of_file(&running.path, misfits.join("\n"));
+            return Err(error.with_hint("correct it; `cordon rule list` shows what rules fit"));
+        }
         Ok(config)
     }
 
