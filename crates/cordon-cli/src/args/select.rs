@@ -1,20 +1,21 @@
 //! Which connectors a command is for.
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use clap_complete::ArgValueCandidates;
 
 use crate::complete;
 
 /// Connectors by name, by what they are labelled with, or all of them.
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("selected").required(true).args(["names", "label", "all"])))]
 pub(crate) struct Selection {
     /// The connectors
-    #[arg(value_name = "NAME", required_unless_present_any = ["label", "all"], conflicts_with_all = ["label", "all"], add = ArgValueCandidates::new(complete::connectors))]
+    #[arg(value_name = "NAME", add = ArgValueCandidates::new(complete::connectors))]
     pub(crate) names: Vec<String>,
     #[command(flatten)]
     pub(crate) labels: Labels,
     /// All connectors
-    #[arg(long, conflicts_with = "label")]
+    #[arg(long)]
     pub(crate) all: bool,
 }
 
