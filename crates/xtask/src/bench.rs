@@ -7,6 +7,7 @@
 //! the time is measured apart and shown.
 
 mod connectors;
+mod detector;
 mod fleet;
 mod grace;
 mod measure;
@@ -46,7 +47,7 @@ pub(crate) struct Args {
     /// Seconds of each half of a neighbour's measurement
     #[arg(long, default_value_t = 5)]
     seconds: u64,
-    /// Rounds of a neighbour's measurement; the one in the middle is told
+    /// Rounds of a neighbour's measurement, or of the detector's; the one in the middle is told
     #[arg(long, default_value_t = 9)]
     rounds: usize,
     /// Measure those behaviours alone whose words hold this
@@ -55,8 +56,8 @@ pub(crate) struct Args {
     /// Leave out the detector, to see what it costs
     #[arg(long)]
     no_shape: bool,
-    /// Measure each size without the detector, too, and tell how much longer a second sync takes
-    #[arg(long, conflicts_with = "no_shape")]
+    /// Measure instead how much longer a second sync takes with the detector, in syncs that take turns
+    #[arg(long)]
     detector: bool,
     /// Measure instead what removals cost that are pending, a hundredth and a tenth of each size
     #[arg(long)]
@@ -95,6 +96,10 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<()> {
         }
         return Ok(());
     }
+    if args.detector {
+        let json = matches!(args.output, Format::Json);
+        return detector::measure(&target, &args.sizes, args.rounds, json);
+    }
     if args.grace {
         return grace::measure(&target, &args.sizes, matches!(args.output, Format::Json));
     }
@@ -104,12 +109,6 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<()> {
         run::warn(&format!("{size} grants"));
         let measured =
             bench.measure(*size).with_context(|| format!("the bench of {size} grants failed"))?;
-        if args.detector {
-            let without = Bench::new(&target, false)
-                .measure(*size)
-                .with_context(|| format!("the bench of {size} grants without it failed"))?;
-            report.compare(&measured, &without);
-        }
         report.add(measured);
     }
     match args.output {

@@ -15,6 +15,9 @@ use crate::run;
 /// Name of the connector in the bench's configuration.
 const NAME: &str = "bench";
 
+/// The unit in which the kernel tells processor time, wherever Cordon is built for.
+const TICKS_PER_SECOND: f64 = 100.0;
+
 /// Where programs are and state goes.
 pub(super) struct Bench {
     programs: PathBuf,
@@ -43,8 +46,17 @@ impl Bench {
         self.begin()?;
         self.day(size, 1)?;
         let seconds = [self.day(size, 2)?.seconds()?, self.day(size, 2)?.seconds()?];
-        fs::remove_dir_all(&self.folder)?;
+        self.end()?;
         Ok(seconds)
+    }
+
+    /// What the second day takes.
+    pub(super) fn second(&self, size: Size) -> anyhow::Result<Taken> {
+        self.begin()?;
+        self.day(size, 1)?;
+        let taken = self.day(size, 2)?.taken()?;
+        self.end()?;
+        Ok(taken)
     }
 
     fn begin(&self) -> anyhow::Result<()> {
@@ -55,12 +67,16 @@ impl Bench {
         Ok(fs::create_dir_all(&self.folder)?)
     }
 
+    fn end(&self) -> anyhow::Result<()> {
+        Ok(fs::remove_dir_all(&self.folder)?)
+    }
+
     pub(super) fn measure(&self, size: Size) -> anyhow::Result<Measured> {
         self.begin()?;
         let generator_seconds = self.drain(size)?;
         let first = self.day(size, 1)?;
         let second = self.day(size, 2)?;
-        fs::remove_dir_all(&self.folder)?;
+        self.end()?;
         let records = number(&first.run, "records")?;
         let commit_seconds = first.seconds()?;
         let lines = vec![
@@ -117,15 +133,26 @@ guard.shape = {shape}
         let run = cli.item(&["sync", NAME, "--wait"])?;
         ensure!(run["outcome"] == "committed", "day {day} was not committed: {run}");
         let supervisor_peak_bytes = peak_bytes(daemon.pid())?;
+        let supervisor_cpu_seconds = cpu_seconds(daemon.pid())?;
         daemon.stop()?;
-        Ok(Observed { run, supervisor_peak_bytes })
+        Ok(Observed { run, supervisor_peak_bytes, supervisor_cpu_seconds })
     }
 }
 
-/// A day's run, and the most memory that its supervisor had.
+/// A day's run, the most memory that its supervisor had, and the processor time that it took.
 struct Observed {
     run: Value,
     supervisor_peak_bytes: u64,
+    supervisor_cpu_seconds: f64,
+}
+
+/// What a day took.
+pub(super) struct Taken {
+    pub(super) seconds: f64,
+    /// Of those, for the comparison with the last known good.
+    pub(super) diff_seconds: f64,
+    pub(super) supervisor_cpu_seconds: f64,
+    pub(super) supervisor_peak_bytes: u64,
 }
 
 impl Observed {
@@ -136,6 +163,12 @@ impl Observed {
             Ok(text.parse()?)
         };
         Ok(moment("ended_at")?.duration_since(moment("started_at")?).as_secs_f64())
+    }
+
+    fn taken(&self) -> anyhow::Result<Taken> {
+        let Self { supervisor_peak_bytes, supervisor_cpu_seconds, .. } = *self;
+        let (seconds, diff_seconds) = (self.seconds()?, self.micros("diff_us")?);
+        Ok(Taken { seconds, diff_seconds, supervisor_cpu_seconds, supervisor_peak_bytes })
     }
 
     fn micros(&self, field: &str) -> anyhow::Result<f64> {
@@ -174,4 +207,16 @@ fn peak_bytes(pid: u32) -> anyhow::Result<u64> {
         .and_then(|rest| rest.trim().strip_suffix(" kB"))
         .with_context(|| format!("no peak in {path}"))?;
     Ok(kibibytes.trim().parse::<u64>()? << 10)
+}
+
+/// Processor time that a process has taken.
+fn cpu_seconds(pid: u32) -> anyhow::Result<f64> {
+    let path = format!("/proc/{pid}/stat");
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+    // A name may hold anything, and ends with the last bracket. Times are the 14th and 15th field.
+    let (_, fields) = text.rsplit_once(')').with_context(|| format!("no name in {path}"))?;
+    let mut times = fields.split_whitespace().skip(11).take(2).map(str::parse::<u64>);
+    let mut ticks = || times.next().with_context(|| format!("no times in {path}"));
+    let all = ticks()?? + ticks()??;
+    Ok(all as f64 / TICKS_PER_SECOND)
 }

@@ -28,41 +28,14 @@ pub(super) struct Measured {
     pub(super) commit_seconds: f64,
 }
 
-/// A second sync with the detector, and without it.
-#[derive(Serialize)]
-struct Detector {
-    /// Grants in the source.
-    size: u64,
-    seconds_with: f64,
-    seconds_without: f64,
-    /// The one by the other.
-    ratio: f64,
-}
-
 #[derive(Default)]
 pub(super) struct Report {
     measured: Vec<Measured>,
-    detector: Vec<Detector>,
-}
-
-impl Measured {
-    /// Seconds of the sync that is compared with another.
-    fn second(&self) -> f64 {
-        let second = self.lines.iter().find(|line| line.work == "second");
-        second.map_or(f64::NAN, |line| line.seconds)
-    }
 }
 
 impl Report {
     pub(super) fn add(&mut self, measured: Measured) {
         self.measured.push(measured);
-    }
-
-    /// Notes what the detector adds to a second sync of one size.
-    pub(super) fn compare(&mut self, with: &Measured, without: &Measured) {
-        let (seconds_with, seconds_without) = (with.second(), without.second());
-        let (size, ratio) = (with.size.0, seconds_with / seconds_without);
-        self.detector.push(Detector { size, seconds_with, seconds_without, ratio });
     }
 
     pub(super) fn json(&self) -> String {
@@ -72,9 +45,7 @@ impl Report {
             .iter()
             .map(|one| serde_json::json!({ "size": one.size.0, "seconds": one.generator_seconds }))
             .collect();
-        let detector = &self.detector;
-        serde_json::json!({ "results": lines, "generator_alone": generator, "detector": detector })
-            .to_string()
+        serde_json::json!({ "results": lines, "generator_alone": generator }).to_string()
     }
 
     pub(super) fn table(&self) -> String {
@@ -101,13 +72,6 @@ impl Report {
             text.push_str(&format!(
                 "\n{} grants: the generator alone takes {:.2} s, {share:.0} % of the commit's time",
                 one.size, one.generator_seconds
-            ));
-        }
-        for one in &self.detector {
-            text.push_str(&format!(
-                "\n{} grants: a second sync takes {:.2} s with the detector and {:.2} s without: \
-                 {:.2} times as long",
-                one.size, one.seconds_with, one.seconds_without, one.ratio
             ));
         }
         text
