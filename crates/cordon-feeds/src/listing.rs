@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 use cordon_model::{RecordType, Row};
-use cordon_validate::detect::{Key, Observer, Place, Seen};
+use cordon_validate::detect::{Key, Observer, Place, Seen, Step};
 
 use crate::read::Order;
 use crate::state::{GrantKey, Of, Record, State, hash, is_privileged, record_type};
@@ -118,8 +118,27 @@ fn resource_key(of: Of, id: &str) -> Key {
     Key { high: hash(&text), low: hash(&format!("{text}\u{0}")) }
 }
 
+/// The step from one listing to the next, measured.
+pub(crate) fn step(before: &Listing, after: &Listing) -> Step {
+    Step { content: content(after), ..Step::of(&mut observe(before, after)) }
+}
+
+/// The fingerprint of a listing's content, whatever its order.
+fn content(of: &Listing) -> u64 {
+    let items = of.sections.iter().flat_map(|section| &section.items);
+    items.fold(0, |sum, item| sum.wrapping_add(spread(item.key, item.place.hash)))
+}
+
+/// A record's share of the fingerprint. Summed, so that no order matters.
+fn spread(key: Key, hash: u64) -> u64 {
+    let mut mixed = key.high ^ key.low.rotate_left(29) ^ hash.rotate_left(47);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
 /// Shows an observer the step from one listing to the next.
-pub(crate) fn observe(before: &Listing, after: &Listing) -> Observer {
+fn observe(before: &Listing, after: &Listing) -> Observer {
     let mut observer = Observer::new();
     for (old, new) in before.sections.iter().zip(&after.sections) {
         observer.section(&old.record_type);

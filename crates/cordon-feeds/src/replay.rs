@@ -10,7 +10,7 @@ use anyhow::Context;
 use cordon_validate::detect::{Learned, Memory, Prior, Statistic, Step, assess};
 
 use crate::baselines::{Baseline, Facts, Past};
-use crate::listing::{Listing, observe};
+use crate::listing::{Listing, step};
 use crate::read::{Case, Feed};
 use crate::state::State;
 
@@ -110,7 +110,7 @@ fn walk(
         }
         state.apply(&day.delta).with_context(|| format!("{}, day {}", feed.name, day.day))?;
         let after = Listing::of(&state, feed.order);
-        let step = Step::of(&mut observe(&before, &after));
+        let step = step(&before, &after);
         let learned = if last.is_none() {
             Learned::Accepted
         } else {
@@ -240,7 +240,7 @@ impl Judge<'_> {
             let after = Listing::of(&candidate, feed.order);
             let repeated = delta.dup.values().filter_map(serde_json::Value::as_u64).sum();
             let before = held.as_ref().unwrap_or(today.before);
-            let step = Step::of(&mut observe(before, &after));
+            let step = step(before, &after);
             let (scores, why) = self.scores(&step, &memory, before, &after, repeated);
             let own = scores.first().copied().unwrap_or_default();
             if own > most.0 {

@@ -20,6 +20,7 @@ mod layout;
 mod limits;
 mod manifest;
 mod parquet_file;
+mod pread;
 mod publish;
 mod read_error;
 mod rows;

@@ -164,8 +164,8 @@ pub struct Manifest {
     /// Changes that go out with it, where tombstones make them others than those of the step.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub delivered: Option<ChangeCounts>,
-    /// BLAKE3 by kind and type over keys, rows and scopes in the order of key hashes.
-    pub contents: BTreeMap<RecordType, String>,
+    /// Digests of its records.
+    pub contents: Contents,
     /// Every scope that reported or holds records, in the order of names.
     pub scopes: Vec<ScopeState>,
     /// What it holds, counted.
@@ -195,6 +195,22 @@ struct Header {
     digest: String,
 }
 
+/// BLAKE3 by kind and type over keys, rows and scopes in the order of key hashes.
+pub(crate) type Contents = BTreeMap<RecordType, String>;
+
+/// What the detector knows a content by: the same records in the same scopes have the same, in any order.
+pub(crate) fn fingerprint(contents: &Contents) -> u64 {
+    let mut hasher = blake3::Hasher::new();
+    add_contents(&mut hasher, contents);
+    u64::from_le_bytes(*hasher.finalize().as_bytes().first_chunk().expect("BLAKE3 has 32 bytes"))
+}
+
+fn add_contents(hasher: &mut blake3::Hasher, contents: &Contents) {
+    for (record_type, digest) in contents {
+        hasher.update(format!("{record_type} {digest}\n").as_bytes());
+    }
+}
+
 impl Manifest {
     /// Every file that it refers to.
     pub(crate) fn all_files(&self) -> impl Iterator<Item = &FileEntry> {
@@ -206,9 +222,7 @@ impl Manifest {
     /// enter.
     pub fn content_digest(&self) -> String {
         let mut hasher = blake3::Hasher::new();
-        for (record_type, digest) in &self.contents {
-            hasher.update(format!("{record_type} {digest}\n").as_bytes());
-        }
+        add_contents(&mut hasher, &self.contents);
         for (name, scope) in &self.census.scopes {
             let complete = scope.report.outcome.proves_absence();
             let ended = if complete { "to its end" } else { "not to its end" };

@@ -23,17 +23,18 @@ use crate::disk::AtPath;
 use crate::finish::Chosen;
 use crate::layout::ObjectKind;
 use crate::manifest::FileEntry;
+use crate::pread::Positionless;
 use crate::read_error::{Damage, ReadError};
 use crate::store::Store;
 
 /// Bytes of rows that are decoded together, at most.
 const BATCH_BYTES_MAX: u64 = 16 << 20;
 
-/// A stored Parquet file, ready to be read.
+/// A stored Parquet file, ready to be read, by several at once.
 #[derive(Debug)]
 pub(crate) struct DataFile {
     path: PathBuf,
-    file: File,
+    file: Positionless,
     metadata: ArrowReaderMetadata,
     record_type: RecordType,
     pub(crate) columns: TypeColumns,
@@ -59,6 +60,7 @@ impl DataFile {
     }
 
     fn new(path: PathBuf, file: File, entry: &FileEntry) -> Result<Self, ReadError> {
+        let file = Positionless::new(file).at(&path)?;
         let options = ArrowReaderOptions::new()
             .with_skip_arrow_metadata(true)
             .with_offset_index_policy(PageIndexPolicy::Optional);
@@ -107,8 +109,7 @@ impl DataFile {
         selection: RowSelection,
         columns: ProjectionMask,
     ) -> Result<ParquetRecordBatchReader, ReadError> {
-        let file = self.file.try_clone().at(&self.path)?;
-        ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone())
+        ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), self.metadata.clone())
             .with_row_selection(selection)
             .with_projection(columns)
             .with_batch_size(self.batch_rows)
@@ -118,8 +119,7 @@ impl DataFile {
 
     /// Reads every row, in order, with every column.
     pub(crate) fn all(&self) -> Result<ParquetRecordBatchReader, ReadError> {
-        let file = self.file.try_clone().at(&self.path)?;
-        ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone())
+        ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), self.metadata.clone())
             .with_batch_size(self.batch_rows)
             .build()
             .map_err(|error| self.parquet_error(error))

@@ -10,7 +10,7 @@
 //! 1. [`Observer`]: see every record of the last known good and the candidate once (key, place in the
 //!    listing, target), or keep it where it did not change; then the rows of those that changed. One
 //!    pass over two merged indexes; a few counters a record.
-//! 2. [`Step::of`]: what was seen, measured. Small, serialisable, to be stored with the candidate.
+//! 2. [`Step::of`]: what was seen, measured; with the fingerprint of the content beside it. Small, serialisable, to be stored with the candidate.
 //! 3. [`assess`]: the step against [`Memory`] (own history, kept by the ledger) and [`Prior`].
 //! 4. [`Memory::learn`], when the sync was accepted or released.
 //!
@@ -38,7 +38,7 @@ mod values;
 
 pub use assess::{Assessed, HOLD, READ_AGAIN, assess};
 pub use memory::{Learned, Memory};
-pub use observe::{CHANGED_MAX, HeldOn, Kept, Key, Observer, Place, ROWS_MAX, Seen};
+pub use observe::{CHANGED_MAX, HeldOn, Key, Observer, Place, ROWS_MAX, Seen};
 pub use prior::Prior;
 pub use statistic::Statistic;
 pub use step::{Measure, Step};

@@ -15,7 +15,7 @@ use crate::finish::watch::{Teller, Watch};
 use crate::hash::AsIs;
 use crate::index::{Located, Merged, Step, walk};
 use crate::limits::EXAMPLES_MAX;
-use crate::manifest::FileEntry;
+use crate::manifest::{Contents, FileEntry, fingerprint};
 use crate::read_error::ReadError;
 use crate::snapshot::Snapshot;
 use crate::stage::StageError;
@@ -30,7 +30,7 @@ pub(crate) struct Stepped {
     pub(crate) scopes: HashMap<String, ScopeDelta>,
     /// Records of the candidate by scope name and type.
     pub(crate) held: HashMap<String, BTreeMap<RecordType, u64>>,
-    pub(crate) contents: BTreeMap<RecordType, String>,
+    pub(crate) contents: Contents,
     pub(crate) privileged: PrivilegedDelta,
     pub(crate) privileged_now: PrivilegedCensus,
 }
@@ -59,7 +59,10 @@ pub(crate) fn step(
         let shape = measuring.map(|measuring| {
             measuring.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         });
-        Ok((stepped, shape.transpose()?))
+        let shape = shape
+            .transpose()?
+            .map(|shape| Shape { content: fingerprint(&stepped.contents), ..shape });
+        Ok((stepped, shape))
     })
 }
 
@@ -176,7 +179,7 @@ fn step_type<'a>(
             RecordKind::Grant => privileged = counts.count_privileged(old, new, sets),
         }
         if let Some(teller) = &mut teller {
-            teller.see(old.as_ref(), new.as_ref(), privileged);
+            teller.see(kind, old.as_ref(), new.as_ref(), privileged);
         }
         Ok::<_, StageError>(())
     })?;

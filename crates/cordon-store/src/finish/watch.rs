@@ -8,18 +8,19 @@
 //! A grant's index entry knows its entitlement. What that is held on was collected while the sync
 //! arrived; of an entitlement that is gone its row tells; else the entitlement stands for itself.
 //!
-//! It runs beside the walk, on a thread of its own, and reads the rows of one type while the next is
-//! walked.
+//! It runs beside the walk, on a thread of its own, and has rows read while the walk goes on: of a type
+//! that has ended, and of each direction of change as soon as so many are wanted as will be read.
 
 mod listing;
+mod rows;
 mod told;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::thread::{Scope, ScopedJoinHandle};
 
 use cordon_model::{RecordKind, Row, ScopeOutcome, Value, columns};
-use cordon_validate::detect::{Kept, Key, Observer, Seen, Step};
+use cordon_validate::detect::{Key, Observer, Seen, Step};
 
 use crate::finish::Reports;
 use crate::finish::sides::{Opened, Side, Sides};
@@ -27,19 +28,12 @@ use crate::hash::{KeyHash, KeyHasher, RowHash};
 use crate::read_error::ReadError;
 use crate::stage::HeldOn;
 use listing::Listing;
+use rows::{ChangedRow, ROWS_BYTES_MAX, Reading, RowsOf};
 pub(super) use told::Teller;
 use told::{Batch, Changed, Listener, Told, telling};
 
-/// Rows that are read of the changed records of a type, in each direction of change.
-const ROWS_MAX: u64 = 10_000;
-/// The same of grants: beyond their keys, which the index has, their rows say little.
-const GRANTS_MAX: u64 = 500;
-/// Bytes of all rows that are read, about.
-const ROWS_BYTES_MAX: u64 = 64 << 20;
-/// What a value takes beside its bytes.
-const VALUE_BYTES: u64 = 96;
-/// Types whose rows are read while others are walked: their files are open.
-const READINGS_MAX: usize = 4;
+/// Readings that go on beside the walk: the files that they read are open.
+const READINGS_MAX: usize = 8;
 
 /// Shows a step to an observer.
 pub(crate) struct Watch {
@@ -87,6 +81,7 @@ impl Watch {
                 Told::Records(batch) => {
                     if let Some(of) = &mut current {
                         self.see(of, &batch);
+                        readings.extend(of.rows.read_full(scope));
                     }
                     listener.give_back(batch);
                     if readings.front().is_some_and(ScopedJoinHandle::is_finished) {
@@ -94,20 +89,20 @@ impl Watch {
                     }
                 }
                 Told::Type(opened) => {
-                    let next = self.begin(opened);
-                    if let Some(of) = current.replace(next) {
-                        readings.extend(self.read(of, scope)?);
-                        if readings.len() > READINGS_MAX {
-                            self.settle(readings.pop_front())?;
-                        }
+                    if let Some(of) = current.take() {
+                        self.end(of, &mut readings, scope)?;
                     }
+                    current = Some(self.begin(opened));
                 }
             }
+            while readings.len() > READINGS_MAX {
+                self.settle(readings.pop_front())?;
+            }
+        }
+        if let Some(of) = current {
+            self.show(of.rows.read()?);
         }
         self.settle(readings)?;
-        if let Some(of) = current {
-            self.show(of.read(true)?);
-        }
         let step = Step::of(&mut self.observer);
         // What was seen may be much, and nobody waits until its memory is given back.
         let _ = std::thread::Builder::new().spawn(move || drop(self.observer));
@@ -119,20 +114,27 @@ impl Watch {
         let sides = opened.sides;
         self.observer.section(sides.record_type);
         self.columns(sides);
-        let row_bytes = |side| {
-            let largest = sides.files(side).into_iter().map(|file| {
-                file.row_bytes_max.saturating_add(VALUE_BYTES * file.columns.len() as u64)
-            });
-            largest.max().unwrap_or(1).max(1)
-        };
         OfType {
             before: Listing::new(&sides.files(Side::Before), &self.proven),
             after: Listing::new(&sides.files(Side::After), &self.proven),
-            row_bytes: row_bytes(Side::Before).max(row_bytes(Side::After)),
-            opened,
-            wanted: Vec::new(),
-            counts: HashMap::new(),
+            rows: RowsOf::new(opened),
         }
+    }
+
+    /// Ends a kind and type: what is still wanted of its rows is read while others are walked.
+    fn end<'scope, 'a: 'scope>(
+        &mut self,
+        of: OfType<'a>,
+        readings: &mut VecDeque<Reading<'scope>>,
+        scope: &'scope Scope<'scope, '_>,
+    ) -> Result<(), ReadError> {
+        // What an entitlement was held on that is gone has to be known before its grants are seen.
+        if of.rows.kind() == RecordKind::Entitlement {
+            self.show(of.rows.read()?);
+            return self.settle(readings.drain(..));
+        }
+        readings.extend(of.rows.read_beside(scope));
+        Ok(())
     }
 
     /// How many records have a value in each column.
@@ -152,14 +154,10 @@ impl Watch {
 
     /// Shows records.
     fn see(&mut self, of: &mut OfType<'_>, batch: &Batch) {
-        for kept in &batch.kept {
-            self.observer.keep(&Kept {
-                key: shown(kept.key),
-                hash: kept.hash,
-                position: of.before.position(kept.file, kept.row),
-                privileged: kept.privileged,
-            });
-        }
+        self.observer.keep(batch.kept);
+        let grants = batch.grants.iter();
+        let grants = grants.map(|kept| (kept.entitlement, of.before.position(kept.file, kept.row)));
+        self.observer.keep_grants(grants, &batch.principals, batch.privileged);
         for changed in &batch.changed {
             self.change(of, changed);
         }
@@ -169,7 +167,7 @@ impl Watch {
         let Changed { old, new, privileged } = changed;
         let Some(located) = old.as_ref().or(new.as_ref()) else { return };
         let key = shown(located.entry.key);
-        let target = match of.kind() {
+        let target = match of.rows.kind() {
             RecordKind::Grant => self.observer.target(key.low),
             RecordKind::Resource | RecordKind::Entitlement => 0,
         };
@@ -179,22 +177,7 @@ impl Watch {
             before: old.map(|old| of.before.place(&old, privileged.0)),
             after: new.map(|new| of.after.place(&new, privileged.1)),
         });
-        self.bytes_left = of.want(changed, self.bytes_left);
-    }
-
-    /// Reads the rows that are wanted of a type that has ended, while others are walked.
-    fn read<'scope, 'a: 'scope>(
-        &mut self,
-        of: OfType<'a>,
-        scope: &'scope Scope<'scope, '_>,
-    ) -> Result<Option<Reading<'scope>>, ReadError> {
-        // What an entitlement was held on that is gone has to be known before its grants are seen.
-        if of.kind() == RecordKind::Entitlement {
-            self.show(of.read(true)?);
-            return Ok(None);
-        }
-        let is_any = !of.wanted.is_empty();
-        Ok(is_any.then(|| scope.spawn(move || of.read(false))))
+        of.rows.want(changed, &mut self.bytes_left);
     }
 
     /// Shows what was read meanwhile.
@@ -229,63 +212,11 @@ impl Watch {
     }
 }
 
-/// Rows of a type while they are read.
-type Reading<'scope> = ScopedJoinHandle<'scope, Result<Vec<ChangedRow>, ReadError>>;
-
-/// A changed record as its rows have it, on the sides where it is.
-struct ChangedRow {
-    key: Key,
-    before: Option<Row>,
-    after: Option<Row>,
-}
-
 /// One kind and type while it is watched.
 struct OfType<'a> {
-    opened: Arc<Opened<'a>>,
     before: Listing,
     after: Listing,
-    row_bytes: u64,
-    wanted: Vec<Changed>,
-    counts: HashMap<(bool, bool), u64>,
-}
-
-impl OfType<'_> {
-    fn kind(&self) -> RecordKind {
-        self.opened.sides.record_type.kind
-    }
-
-    /// Notes that the rows of a changed record are wanted, while there is room; returns what is left
-    /// of it.
-    fn want(&mut self, changed: &Changed, bytes_left: u64) -> u64 {
-        let sides = (changed.old.is_some(), changed.new.is_some());
-        let rows = u64::from(sides.0) + u64::from(sides.1);
-        let Some(left) = bytes_left.checked_sub(rows * self.row_bytes) else { return bytes_left };
-        let most = if self.kind() == RecordKind::Grant { GRANTS_MAX } else { ROWS_MAX };
-        let count = self.counts.entry(sides).or_default();
-        if *count >= most {
-            return bytes_left;
-        }
-        *count += 1;
-        self.wanted.push(*changed);
-        left
-    }
-
-    /// Reads the rows that are wanted.
-    fn read(&self, is_waited_for: bool) -> Result<Vec<ChangedRow>, ReadError> {
-        let places = self.wanted.iter().flat_map(|Changed { old, new, .. }| {
-            let old = old.map(|old| (Side::Before, old));
-            old.into_iter().chain(new.map(|new| (Side::After, new)))
-        });
-        let places: Vec<_> = places.collect();
-        let mut rows = self.opened.rows(&places, is_waited_for)?.into_iter();
-        let read = self.wanted.iter().filter_map(|Changed { old, new, .. }| {
-            let key = shown(old.or(*new)?.entry.key);
-            let before = old.and_then(|_| rows.next());
-            let after = new.and_then(|_| rows.next());
-            Some(ChangedRow { key, before, after })
-        });
-        Ok(read.collect())
-    }
+    rows: RowsOf<'a>,
 }
 
 /// A key as an observer is shown it.

@@ -178,3 +178,25 @@ fn everything_is_for_the_owner_alone() {
     assert!(seen > 12, "{seen}");
     drop(staging);
 }
+
+#[test]
+fn rows_are_read_by_several_at_once() {
+    let host = Host::new();
+    let records: Vec<_> = (0..30_000).map(|number| user("all", &format!("u{number:05}"))).collect();
+    let first = host.publish(1, &records, None);
+    let entry = &first.manifest.files[0];
+    let data = host.store.open_data(entry).unwrap();
+    let fetch = |from: u32| {
+        let rows: Vec<u32> = (from..30_000).step_by(97).collect();
+        let fetched = data.fetch(&rows).unwrap();
+        for row in rows {
+            let read = data.row(&fetched, row).unwrap();
+            assert_eq!(read.values["id"], text(&format!("u{row:05}")));
+        }
+    };
+    std::thread::scope(|scope| {
+        for from in 0..8 {
+            scope.spawn(move || (0..20).for_each(|round| fetch(from * 11 + round)));
+        }
+    });
+}

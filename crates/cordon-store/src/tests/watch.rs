@@ -113,6 +113,29 @@ fn what_is_carried_forward_is_no_loss() {
 }
 
 #[test]
+fn a_content_is_known_by_what_the_records_are_and_not_by_their_order() {
+    let host = Host::new();
+    let named = |names: [&str; 3]| -> Vec<Record> {
+        let users = ["u0", "u1", "u2"].into_iter().zip(names);
+        users.map(|(id, name)| user_with("all", id, &[("mail", text(name))])).collect()
+    };
+    let first = host.publish(1, &named(["x", "y", "z"]), None);
+    let content =
+        |sync, records: &[Record], last| step(&host.stage(sync, records, Some(last))).content;
+    let known = content(2, &named(["ada", "bob", "cyd"]), &first);
+    let mut turned = named(["ada", "bob", "cyd"]);
+    turned.reverse();
+    assert_eq!(content(3, &turned, &first), known);
+    for (sync, other) in (4..).zip([["ada", "bob", "dan"], ["bob", "ada", "cyd"], ["x", "y", "z"]])
+    {
+        assert_ne!(content(sync, &named(other), &first), known, "{other:?}");
+    }
+    // Whatever it is compared with.
+    let other = host.publish(7, &users("all", 0..40), Some(&first));
+    assert_eq!(content(8, &turned, &other), known);
+}
+
+#[test]
 fn the_end_of_a_listing_is_its_end_beside_what_was_carried_forward() {
     let host = Host::new();
     let (a, b) = (users("a", 0..100), users("b", 200..220));

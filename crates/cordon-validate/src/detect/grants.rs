@@ -26,6 +26,8 @@ pub(super) struct Grants<'a> {
     new_rows: Rows<'a>,
     /// Removed while both ends stayed, and not replaced by another role.
     open: Vec<Moved>,
+    /// Positions of those by target, in order; of targets that are counted apart.
+    touched: BTreeMap<u64, Vec<u32>>,
     /// Removed with an end, or replaced: where they were says nothing of its own.
     explained: Vec<u32>,
     /// New between ends that both were there.
@@ -102,8 +104,24 @@ impl<'a> Grants<'a> {
             stays
         });
         open.sort_by_key(|moved| moved.position);
+        let mut touched: BTreeMap<u64, Vec<u32>> = BTreeMap::new();
+        for moved in open.iter().filter(|m| work.seen.targets.get(m.target).is_some()) {
+            touched.entry(moved.target).or_default().push(moved.position);
+        }
         let fresh = came.left().copied().collect();
-        Self { section, rows, new_rows, open, explained, fresh, roles, raised, lowered, along }
+        Self {
+            section,
+            rows,
+            new_rows,
+            open,
+            touched,
+            explained,
+            fresh,
+            roles,
+            raised,
+            lowered,
+            along,
+        }
     }
 
     fn label(&self) -> &'a str {
@@ -210,8 +228,7 @@ impl<'a> Grants<'a> {
         let mut targets: Vec<u64> = inside.iter().map(|m| m.target).collect();
         targets.dedup();
         if targets.len() > 1 {
-            let touched = self.touched(work);
-            let chosen = touched.len() as u64;
+            let chosen = self.touched.len() as u64;
             let known = work.seen.targets.len();
             let value = listing::improbable(known, chosen, targets.len() as u64)
                 - (known.max(1) as f64).log10();
@@ -226,7 +243,7 @@ impl<'a> Grants<'a> {
         if last.is_empty() {
             return 0.0;
         }
-        let touched = self.touched(work);
+        let touched = &self.touched;
         let mut whole = 0;
         let mut partial = 0.0;
         let of_target: BTreeSet<u64> = last.iter().map(|moved| moved.target).collect();
@@ -245,19 +262,10 @@ impl<'a> Grants<'a> {
         listing::improbable(known, (touched.len() as u64).max(targets), targets) + partial
     }
 
-    /// Positions of unexplained removals by target.
-    fn touched(&self, work: &Work<'_>) -> BTreeMap<u64, Vec<u32>> {
-        let mut touched: BTreeMap<u64, Vec<u32>> = BTreeMap::new();
-        for moved in self.open.iter().filter(|m| work.seen.targets.get(m.target).is_some()) {
-            touched.entry(moved.target).or_default().push(moved.position);
-        }
-        touched
-    }
-
     pub(super) fn targets(&self, work: &mut Work<'_>) {
         let (mut tails, mut emptied, mut capped) = (Vec::new(), 0_u64, BTreeMap::new());
         let (mut ends, mut lost_at_ends, mut emptied_examples) = (0_u64, 0, Vec::new());
-        for (target, positions) in &self.touched(work) {
+        for (target, positions) in &self.touched {
             let Some(extent) = work.seen.targets.get(*target) else { continue };
             let removed = positions.len() as u64;
             if extent.after == 0 {

@@ -1,14 +1,12 @@
 //! Grants that are kept, counted by entitlement.
 //!
 //! Nearly all grants of a step are kept, and no cache holds a line for each entitlement: what one
-//! grant takes is one wait for memory. So a line is a quarter of what such a wait brings, nothing else is
-//! looked up, and of many grants in one go the waits run together. A map of the library has its lines
-//! longer and asks twice.
+//! grant takes is one wait for memory. So a line is a quarter of what such a wait brings, and nothing
+//! else is looked up: the waits of grants that follow each other then run together. A map of the
+//! library has its lines longer and asks twice.
 
 /// Entitlements from which on a count is full.
 pub(super) const ENTITLEMENTS_MAX: usize = 1 << 20;
-/// Grants that are counted in one go.
-const TOGETHER: usize = 256;
 
 /// The grants of one entitlement; a line without grants is free.
 #[derive(Debug, Clone, Copy, Default)]
@@ -22,16 +20,15 @@ struct Line {
 /// A count of kept grants.
 #[derive(Debug, Default)]
 pub(super) struct KeptGrants {
-    /// A power of two of lines, about a quarter of them free at least; none at first.
+    /// A power of two of lines, a quarter of them free at least; none at first.
     lines: Vec<Line>,
     used: usize,
-    waiting: Vec<(u64, u32)>,
 }
 
 impl KeptGrants {
     /// Makes room for so many entitlements.
     pub(super) fn reserve(&mut self, entitlements: usize) {
-        let entitlements = entitlements.min(ENTITLEMENTS_MAX + TOGETHER);
+        let entitlements = entitlements.min(ENTITLEMENTS_MAX);
         let lines = (entitlements + entitlements / 3 + 1).next_power_of_two();
         if lines > self.lines.len() {
             let old = std::mem::replace(&mut self.lines, vec![Line::default(); lines]);
@@ -47,23 +44,17 @@ impl KeptGrants {
         self.used
     }
 
-    /// Counts a grant at a position from one, now or later; says whether the count is full.
+    /// Counts a grant at a position from one; says whether the count is full, and has to end.
     #[inline]
     pub(super) fn keep(&mut self, entitlement: u64, position: u32) -> bool {
-        self.waiting.push((entitlement, position));
-        self.waiting.len() >= TOGETHER && self.count()
-    }
-
-    fn count(&mut self) -> bool {
-        let mut waiting = std::mem::take(&mut self.waiting);
-        self.reserve(self.used + waiting.len());
-        for (entitlement, last) in waiting.drain(..) {
-            self.add(Line { entitlement, grants: 1, last });
+        if self.used >= self.lines.len() / 4 * 3 {
+            self.reserve(self.used + 1);
         }
-        self.waiting = waiting;
+        self.add(Line { entitlement, grants: 1, last: position });
         self.used >= ENTITLEMENTS_MAX
     }
 
+    #[inline]
     fn add(&mut self, more: Line) {
         let last = self.lines.len() - 1;
         let mut at = more.entitlement as usize & last;
@@ -83,8 +74,7 @@ impl KeptGrants {
     }
 
     /// Ends the count: entitlements, their grants, and the position of the last of them, from one.
-    pub(super) fn into_counts(mut self) -> impl Iterator<Item = (u64, u32, u32)> {
-        self.count();
+    pub(super) fn into_counts(self) -> impl Iterator<Item = (u64, u32, u32)> {
         let lines = self.lines.into_iter().filter(|line| line.grants > 0);
         lines.map(|line| (line.entitlement, line.grants, line.last))
     }
@@ -131,9 +121,9 @@ mod tests {
     fn a_count_says_when_it_is_full_and_has_room_for_what_is_counted_till_then() {
         let mut kept = KeptGrants::default();
         let all = ENTITLEMENTS_MAX as u64;
-        let full: Vec<u64> = (0..all + 10).filter(|at| kept.keep(*at, 1)).collect();
+        let full: Vec<u64> = (0..all).filter(|at| kept.keep(*at, 1)).collect();
         assert_eq!(full, [all - 1]);
         assert!(kept.lines.len() <= 2 * ENTITLEMENTS_MAX);
-        assert_eq!(kept.into_counts().count() as u64, all + 10);
+        assert_eq!(kept.into_counts().count() as u64, all);
     }
 }

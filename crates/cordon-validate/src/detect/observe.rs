@@ -59,19 +59,6 @@ pub struct Seen {
     pub after: Option<Place>,
 }
 
-/// A record that both sides have with one and the same row: what counts of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Kept {
-    /// Its key.
-    pub key: Key,
-    /// Hash of its row.
-    pub hash: u64,
-    /// Where the last known good has it, as [`Place::position`].
-    pub position: u32,
-    /// It was a grant of a privileged entitlement.
-    pub privileged: bool,
-}
-
 /// Key hashes are spread already; hashing them again would only cost time.
 #[derive(Default)]
 pub(super) struct AsIs(u64);
@@ -152,7 +139,8 @@ pub(super) struct Section {
 
 /// Collects what is seen of a step. Feed it type by type in the order of [`RecordType`] (resources
 /// before entitlements before grants): [`Observer::section`], then every record of the two sides
-/// with [`Observer::see`] or [`Observer::keep`], in any order. Then the rows of changed records with [`Observer::row`],
+/// with [`Observer::see`], in any order, or [`Observer::keep`] and [`Observer::keep_grants`] of what
+/// did not change. Then the rows of changed records with [`Observer::row`],
 /// and the filling of columns with [`Observer::column`]. [`super::Step::of`] draws the conclusions.
 #[derive(Debug, Default)]
 pub struct Observer {
@@ -164,11 +152,8 @@ pub struct Observer {
     pub(super) came: ByHash<u64, ()>,
     /// Resources with other values.
     pub(super) changed: ByHash<u64, ()>,
-    pub(super) content: u64,
     /// Changed records whose places are held.
     held: usize,
-    /// The principal that was asked for last, and whether it is gone: its grants come together.
-    principal: Option<(u64, bool)>,
 }
 
 impl Observer {
@@ -184,7 +169,6 @@ impl Observer {
 
     /// Begins a kind and type.
     pub fn section(&mut self, record_type: &RecordType) {
-        self.principal = None;
         if record_type.kind == RecordKind::Grant {
             self.targets.expect();
         }
@@ -212,9 +196,6 @@ impl Observer {
         let kind = section.record_type.kind;
         section.before += u64::from(seen.before.is_some());
         section.after += u64::from(seen.after.is_some());
-        if let Some(after) = seen.after {
-            self.content = self.content.wrapping_add(spread(seen.key, after.hash));
-        }
         if kind == RecordKind::Grant {
             section.privileged += u64::from(seen.before.is_some_and(|place| place.privileged));
             self.targets.see(seen);
@@ -228,8 +209,7 @@ impl Observer {
                     }
                 }
                 if kind == RecordKind::Grant {
-                    let gone = is_gone(&mut self.principal, &self.gone, seen.key.high);
-                    section.orphaned += u64::from(gone);
+                    section.orphaned += u64::from(self.gone.contains_key(&seen.key.high));
                 }
             }
             (Some(place), None) => {
@@ -250,20 +230,37 @@ impl Observer {
         }
     }
 
-    /// A record of the type that was begun last that did not change: as [`Observer::see`] of both its
-    /// places, at less cost. A grant's target is what [`Observer::held_on`] told of its entitlement.
-    #[inline]
-    pub fn keep(&mut self, kept: &Kept) {
+    /// So many resources or entitlements of the type that was begun last that did not change: as
+    /// [`Observer::see`] of both places of each.
+    pub fn keep(&mut self, records: u64) {
         let Some(section) = self.sections.last_mut() else { return };
-        section.before += 1;
-        section.after += 1;
-        self.content = self.content.wrapping_add(spread(kept.key, kept.hash));
-        if section.record_type.kind == RecordKind::Grant {
-            section.privileged += u64::from(kept.privileged);
-            let gone = is_gone(&mut self.principal, &self.gone, kept.key.high);
-            section.orphaned += u64::from(gone);
-            self.targets.keep(kept.key.low, kept.position);
+        section.before += records;
+        section.after += records;
+    }
+
+    /// Grants of the type that was begun last that did not change, as [`Observer::see`] of both places
+    /// of each: the `low` of its key and its position before. `principals` has the `high` of their
+    /// keys, each with how many of the grants have it; so many of them are `privileged`. A grant's
+    /// target is what [`Observer::held_on`] told of its entitlement.
+    pub fn keep_grants(
+        &mut self,
+        grants: impl IntoIterator<Item = (u64, u32)>,
+        principals: &[(u64, u32)],
+        privileged: u64,
+    ) {
+        let Some(section) = self.sections.last_mut() else { return };
+        for (principal, grants) in principals {
+            if self.gone.contains_key(principal) {
+                section.orphaned += u64::from(*grants);
+            }
         }
+        section.privileged += privileged;
+        let mut kept = 0;
+        for (entitlement, position) in grants {
+            self.targets.keep(entitlement, position);
+            kept += 1;
+        }
+        self.keep(kept);
     }
 
     /// Tells what more entitlements are held on, as [`HeldOn`] does, before any of their grants is
@@ -330,25 +327,4 @@ fn hold(list: &mut Vec<Moved>, held: &mut usize, seen: &Seen, place: Place) {
             listed: place.listed,
         });
     }
-}
-
-/// Whether a principal is gone; `last` is what was asked last.
-#[inline]
-fn is_gone(last: &mut Option<(u64, bool)>, gone: &ByHash<u64, ()>, principal: u64) -> bool {
-    match *last {
-        Some((known, is_gone)) if known == principal => is_gone,
-        _ => {
-            let is_gone = gone.contains_key(&principal);
-            *last = Some((principal, is_gone));
-            is_gone
-        }
-    }
-}
-
-/// A record's share of the fingerprint of all content. Summed, so that no order matters.
-fn spread(key: Key, hash: u64) -> u64 {
-    let mut mixed = key.high ^ key.low.rotate_left(29) ^ hash.rotate_left(47);
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
 }

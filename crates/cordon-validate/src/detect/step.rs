@@ -64,7 +64,8 @@ impl Eq for Step {}
 pub struct Step {
     /// The largest value of each statistic that is not zero.
     pub measures: Vec<Measure>,
-    /// Fingerprint of all content of the candidate.
+    /// Fingerprint of all content of the candidate. What is seen of a step does not tell it: whoever
+    /// stores the content does.
     pub content: u64,
     /// Whether anything changed.
     pub changed: bool,
@@ -81,7 +82,7 @@ pub struct Step {
 }
 
 impl Step {
-    /// What an observer saw, measured.
+    /// What an observer saw, measured; its content is not told yet.
     pub fn of(observer: &mut Observer) -> Self {
         observer.sort();
         let mut work = Work::new(observer);
@@ -231,7 +232,7 @@ impl<'a> Work<'a> {
         };
         Step {
             measures: self.best.into_values().collect(),
-            content: self.seen.content,
+            content: 0,
             changed: sections.iter().any(|s| s.added + s.removed + s.modified > 0),
             causes: self.causes,
             records: sections.iter().map(|s| s.before).max().unwrap_or_default(),

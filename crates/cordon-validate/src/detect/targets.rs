@@ -2,8 +2,7 @@
 //!
 //! A grant's key names its entitlement, not its target, and nearly all grants of a step did not
 //! change: what one of those takes is what the detector costs. So they are counted by entitlement, in a
-//! table with one short line for each, and put to their targets at the end. A line that no cache holds
-//! is waited for; asked for in one go, many are waited for together.
+//! table with one short line for each, and put to their targets at the end.
 
 use super::kept::KeptGrants;
 use super::observe::{ByHash, HeldOn, Seen};

@@ -165,7 +165,9 @@ pub(crate) fn step_showing(before: &[Record], after: &[Record], mut rows: usize)
             observer.column(kind, name, before, after);
         }
     }
-    Step::of(&mut observer)
+    // Of whatever is there now, in any order.
+    let content = after.iter().map(|record| hash(&(record.key(), &record.row.values)));
+    Step { content: content.fold(0, u64::wrapping_add), ..Step::of(&mut observer) }
 }
 
 /// What is measured of one statistic.

@@ -3,7 +3,7 @@
 
 use cordon_validate::detect::{Learned, Measure, Memory, Prior, Statistic, Step, assess};
 
-use super::day::{Day, and, listed, member, step, text, user, without};
+use super::day::{Day, and, listed, member, step, user, without};
 
 /// A step of a source of four hundred records, whose root is twenty.
 fn lost(causes: u64, tail: f64) -> Step {
@@ -157,20 +157,11 @@ fn of_a_step_no_more_keys_are_remembered_than_its_bound() {
 }
 
 #[test]
-fn a_content_is_what_the_records_are_and_not_how_many() {
-    let named = |names: [&str; 3]| -> Day {
-        (0..3).zip(names).map(|(n, name)| user(n).with("login", text(name))).collect()
-    };
-    let day = named(["ada", "bob", "cyd"]);
-    let content = |after: &Day| step(&day, after).content;
-    assert_eq!(content(&day), step(&named(["x", "y", "z"]), &day).content);
+fn a_step_says_whether_anything_changed() {
+    let day: Day = (0..3).map(user).collect();
     let mut turned = day.clone();
     turned.reverse();
-    assert_eq!(content(&day), content(&turned));
-    for other in [["ada", "bob", "dan"], ["bob", "ada", "cyd"], ["cyd", "ada", "bob"]] {
-        assert_ne!(content(&day), content(&named(other)), "{other:?}");
-    }
-    assert!(!step(&day, &day).changed);
+    assert!(!step(&day, &turned).changed);
     assert!(step(&day, &turned[..2]).changed);
     assert_eq!(Step::unchanged(7), Step { content: 7, ..Step::default() });
 }

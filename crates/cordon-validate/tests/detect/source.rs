@@ -1,6 +1,7 @@
 //! A source of users, groups and memberships, and its step from one day to the next.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use cordon_model::{RecordType, Row, Value};
 use cordon_validate::detect::{Assessed, Key, Memory, Observer, Place, Prior, Seen, Step, assess};
@@ -140,7 +141,13 @@ pub(crate) fn step(
             observer.column(&kind, "login", filled(before), filled(after));
         }
     }
-    Step::of(&mut observer)
+    // Of whatever is there now, in any order.
+    let content = new.iter().map(|(_, key, _, row)| {
+        let mut hasher = DefaultHasher::new();
+        (key, row.key(), &row.values).hash(&mut hasher);
+        hasher.finish()
+    });
+    Step { content: content.fold(0, u64::wrapping_add), ..Step::of(&mut observer) }
 }
 
 pub(crate) fn in_order(_: &mut Vec<(Seen, Option<Row>, Option<Row>)>) {}

@@ -8,12 +8,12 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 
+use cordon_model::RecordKind;
+
 use crate::finish::sides::Opened;
-use crate::finish::watch::half;
-use crate::hash::KeyHash;
 use crate::index::Located;
 
-/// Records of a batch.
+/// Grants and changed records of a batch.
 const BATCH_RECORDS: usize = 4 << 10;
 /// Batches that wait for the watch.
 const BATCHES_WAITING_MAX: usize = 4;
@@ -26,31 +26,53 @@ pub(super) enum Told<'a> {
     Records(Batch),
 }
 
-/// Some records that the walk passed.
+/// Some records of a type that the walk passed.
 #[derive(Default)]
 pub(super) struct Batch {
-    pub(super) kept: Vec<Unchanged>,
+    /// Resources and entitlements that both sides have with one and the same row.
+    pub(super) kept: u64,
+    /// Grants that both sides have with one and the same row.
+    pub(super) grants: Vec<KeptGrant>,
+    /// The halves of their keys that principals have, each with how many of them have it: a
+    /// principal's grants come together.
+    pub(super) principals: Vec<(u64, u32)>,
+    /// How many of them were of a privileged entitlement.
+    pub(super) privileged: u64,
     pub(super) changed: Vec<Changed>,
 }
 
+/// What the last known good has of a grant. The walk writes one for nearly each, and another core has to
+/// fetch it: so it has 16 bytes.
+pub(super) struct KeptGrant {
+    /// The half of its key that its entitlement has.
+    pub(super) entitlement: u64,
+    pub(super) file: u32,
+    pub(super) row: u32,
+}
+
 impl Batch {
+    #[inline]
+    fn keep(&mut self, old: &Located, privileged: bool) {
+        let Located { file, entry } = old;
+        self.grants.push(KeptGrant { entitlement: entry.key.low, file: *file, row: entry.row });
+        self.privileged += u64::from(privileged);
+        match self.principals.last_mut() {
+            Some((principal, grants)) if *principal == entry.key.high => *grants += 1,
+            _ => self.principals.push((entry.key.high, 1)),
+        }
+    }
+
     fn is_full(&self) -> bool {
-        self.kept.len() + self.changed.len() >= BATCH_RECORDS
+        self.grants.len() + self.changed.len() >= BATCH_RECORDS
     }
 
     fn clear(&mut self) {
-        self.kept.clear();
+        self.kept = 0;
+        self.grants.clear();
+        self.principals.clear();
+        self.privileged = 0;
         self.changed.clear();
     }
-}
-
-/// A record that both sides have with one and the same row, as the last known good has it.
-pub(super) struct Unchanged {
-    pub(super) key: KeyHash,
-    pub(super) hash: u64,
-    pub(super) file: u32,
-    pub(super) row: u32,
-    pub(super) privileged: bool,
 }
 
 /// A record that one side has, or both with different rows.
@@ -102,20 +124,16 @@ impl<'a> Teller<'a> {
     #[inline]
     pub(in crate::finish) fn see(
         &mut self,
+        kind: RecordKind,
         old: Option<&Located>,
         new: Option<&Located>,
         privileged: (bool, bool),
     ) {
         match old.zip(new) {
-            Some((Located { file, entry }, new)) if entry.hash == new.entry.hash => {
-                self.batch.kept.push(Unchanged {
-                    key: entry.key,
-                    hash: half(&entry.hash),
-                    file: *file,
-                    row: entry.row,
-                    privileged: privileged.0,
-                });
-            }
+            Some((old, new)) if old.entry.hash == new.entry.hash => match kind {
+                RecordKind::Grant => self.batch.keep(old, privileged.0),
+                RecordKind::Resource | RecordKind::Entitlement => self.batch.kept += 1,
+            },
             _ => {
                 let (old, new) = (old.copied(), new.copied());
                 self.batch.changed.push(Changed { old, new, privileged });
