@@ -147,3 +147,18 @@ fn only_members_of_the_groups_that_policy_names_release() {
     member.done();
     assert_eq!(last_good(&host, "src"), 2);
 }
+
+#[test]
+fn who_releases_is_chosen_by_the_risk_of_the_connector() {
+    // The default is the risk "medium", and that of "high" is not reached.
+    let at = json!({ "medium": { "by": [DAEMON.1] }, "high": { "people": 2 } });
+    let host = waiting(&json!({ "at": at }));
+    let refused = by_root(&host, &[]).exits(5).problem();
+    assert!(refused["hint"].as_str().unwrap().contains("members of daemon may"), "{refused}");
+    assert_eq!(last_good(&host, "src"), 1);
+    let text = host.cordon_as("table", &["describe", "src"]).done().stdout;
+    assert!(text.contains("members of daemon"), "{text}");
+    let Some(member) = by_daemon(&host, &[]) else { return };
+    member.done();
+    assert_eq!(last_good(&host, "src"), 2);
+}

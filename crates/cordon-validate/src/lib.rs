@@ -37,9 +37,9 @@ pub use policy::{
     LimitPatch, Limits, LimitsPatch, LookUpWhen, Lookups, LookupsPatch, Marked, MarkedTarget,
     MarkedTargetError, Misnamed, Named, On, OnError, OnIncomplete, OnSuspicion, OperatorRule,
     OperatorRuleError, PERCENT_RECORDS_MIN, People, PeopleError, Percent, PercentError, Policy,
-    PolicyPatch, PrivilegedLimit, PrivilegedPatch, RULES_MAX, Recover, ReleasePatch, ReleaseRule,
-    RemovalsVerified, RequiredAttribute, RequiredAttributeError, Reread, RereadPatch, Risk,
-    RuleAction, RuleName, RuleNameError, SchemaPatch, Shape, ShapePatch, Switch, Target,
+    PolicyPatch, PrivilegedLimit, PrivilegedPatch, RULES_MAX, Recover, ReleaseAtRisk, ReleasePatch,
+    ReleaseRule, RemovalsVerified, RequiredAttribute, RequiredAttributeError, Reread, RereadPatch,
+    Risk, RuleAction, RuleName, RuleNameError, SchemaPatch, Shape, ShapePatch, Switch, Target,
     Thresholds, TimeSpan, TimeSpanError, Until, UntilError, Unusual, UnusualError, Watched,
     Weakening, Words, WordsError,
 };

@@ -47,7 +47,9 @@ pub use marks::{Marked, MarkedTarget, MarkedTargetError};
 pub use named::{Misnamed, Named};
 pub use patch::{LimitPatch, LimitsPatch, PolicyPatch, PrivilegedPatch, SchemaPatch};
 pub use percent::{Percent, PercentError};
-pub use release::{Group, GroupError, People, PeopleError, ReleasePatch, ReleaseRule};
+pub use release::{
+    Group, GroupError, People, PeopleError, ReleaseAtRisk, ReleasePatch, ReleaseRule,
+};
 pub use rule::{
     On, OnError, OperatorRule, OperatorRuleError, RULES_MAX, RuleAction, RuleName, RuleNameError,
     Target, Watched,

@@ -61,7 +61,7 @@ impl Service {
             .map_err(|error| Refusal::invalid("CRD-H002", error.to_string()))?;
         let waiting = self.waiting(&name, order.sync).await?;
         let connector = handle.view.borrow().connector.clone();
-        let groups = &connector.policy.release.by;
+        let groups = connector.policy.release_by();
         if !groups.is_empty() && !peer::is_member(uid, groups) {
             let names: Vec<&str> = groups.iter().map(|group| group.as_str()).collect();
             return Err(Refusal::forbidden(format!("{by} may not release syncs of `{name}`"))

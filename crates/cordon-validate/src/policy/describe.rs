@@ -101,10 +101,10 @@ impl Policy {
     }
 
     fn release_words(&self) -> String {
-        let who = if self.release.by.is_empty() {
+        let who = if self.release_by().is_empty() {
             "whoever may give orders".to_owned()
         } else {
-            format!("members of {}", names(&self.release.by))
+            format!("members of {}", names(self.release_by()))
         };
         match self.release_people() {
             1 => format!("by one person of {who}"),

@@ -1,6 +1,7 @@
 //! What becomes of a suspicious sync, and who may release what waits: how many people, of which
 //! groups, and for how long the word of one stands while a second is missing.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -21,11 +22,26 @@ pub struct ReleaseRule {
     /// The groups of which every one of them is a member of at least one; empty = whoever may give
     /// orders at all.
     pub by: Vec<Group>,
+    /// From these risks on others: what the highest says that the connector reaches counts.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub at: BTreeMap<Risk, ReleaseAtRisk>,
+}
+
+/// Who may release from a risk on. What is absent is as at lower risk.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table such as { people = 2, by = [\"iam-leads\"] }")]
+pub struct ReleaseAtRisk {
+    /// See [`ReleaseRule::people`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub people: Option<People>,
+    /// See [`ReleaseRule::by`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<Vec<Group>>,
 }
 
 impl Default for ReleaseRule {
     fn default() -> Self {
-        Self { people: None, expires: TimeSpan::hours(8), by: Vec::new() }
+        Self { people: None, expires: TimeSpan::hours(8), by: Vec::new(), at: BTreeMap::new() }
     }
 }
 
@@ -42,12 +58,19 @@ pub struct ReleasePatch {
     /// See [`ReleaseRule::by`]. Takes the place of the groups before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by: Option<Vec<Group>>,
+    /// See [`ReleaseRule::at`]. Takes the place of the risks before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<BTreeMap<Risk, ReleaseAtRisk>>,
 }
 
 impl ReleaseRule {
-    /// This rule with a configuration upon it.
+    /// This rule with a configuration upon it. What that says of who releases holds whatever was said
+    /// before of its risk.
     pub(super) fn overlaid(&self, patch: &ReleasePatch) -> Self {
+        let says_who = patch.people.is_some() || patch.by.is_some();
+        let before = || if says_who { BTreeMap::new() } else { self.at.clone() };
         Self {
+            at: patch.at.clone().unwrap_or_else(before),
             people: patch.people.or(self.people),
             expires: patch.expires.unwrap_or(self.expires),
             by: patch.by.clone().unwrap_or_else(|| self.by.clone()),
@@ -62,14 +85,26 @@ impl Policy {
         self.on_suspicion == OnSuspicion::HoldRemovals && !self.high_risk()
     }
 
-    /// How many people a release needs: what is configured, else two at critical risk and one below.
+    /// How many people a release needs: what is configured, for the risk or for all, else two at
+    /// critical risk and one below.
     pub fn release_people(&self) -> u8 {
-        match self.release.people {
+        match self.at_risk(|at| at.people).or(self.release.people) {
             Some(People::One) => 1,
             Some(People::Two) => 2,
             None if self.risk >= Risk::Critical => 2,
             None => 1,
         }
+    }
+
+    /// The groups of which each who releases is a member of at least one; empty = whoever may give
+    /// orders at all.
+    pub fn release_by(&self) -> &[Group] {
+        self.at_risk(|at| at.by.as_deref()).unwrap_or(&self.release.by)
+    }
+
+    /// What is said for the highest risk that this connector reaches.
+    fn at_risk<'a, T>(&'a self, of: impl Fn(&'a ReleaseAtRisk) -> Option<T>) -> Option<T> {
+        self.release.at.range(..=self.risk).rev().find_map(|(_, at)| of(at))
     }
 }
 
@@ -149,5 +184,48 @@ impl From<Group> for String {
 impl fmt::Display for Group {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn group(name: &str) -> Group {
+        Group::try_from(name.to_owned()).unwrap()
+    }
+
+    fn patch(people: Option<People>, by: &[&str]) -> ReleasePatch {
+        let by = (!by.is_empty()).then(|| by.iter().map(|name| group(name)).collect());
+        ReleasePatch { people, by, ..ReleasePatch::default() }
+    }
+
+    /// How many, and of which groups, at each risk from low on.
+    fn who(rule: &ReleaseRule) -> [String; 4] {
+        [Risk::Low, Risk::Medium, Risk::High, Risk::Critical].map(|risk| {
+            let policy = Policy { risk, release: rule.clone(), ..Policy::default() };
+            let by: Vec<&str> = policy.release_by().iter().map(Group::as_str).collect();
+            format!("{} {}", policy.release_people(), by.join(" ")).trim().to_owned()
+        })
+    }
+
+    #[test]
+    fn who_releases_is_said_for_each_risk_and_holds_from_there_on() {
+        let host = ReleasePatch {
+            at: Some(BTreeMap::from([
+                (Risk::Medium, ReleaseAtRisk { people: None, by: Some(vec![group("iam")]) }),
+                (Risk::High, ReleaseAtRisk { people: Some(People::Two), by: None }),
+                (Risk::Critical, ReleaseAtRisk { people: None, by: Some(vec![group("leads")]) }),
+            ])),
+            ..ReleasePatch::default()
+        };
+        let rule = ReleaseRule::default().overlaid(&host);
+        let expected = ["1", "1 iam", "2 iam", "2 leads"];
+        assert_eq!(who(&rule), expected);
+        // What a connector says of itself holds whatever the host says of its risk.
+        let own = rule.overlaid(&patch(Some(People::One), &["hr"]));
+        assert_eq!(who(&own), ["1 hr"; 4]);
+        let expires = ReleasePatch { expires: Some(TimeSpan::hours(1)), ..Default::default() };
+        assert_eq!(who(&rule.overlaid(&expires)), expected);
     }
 }

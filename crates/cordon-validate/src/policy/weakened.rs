@@ -120,14 +120,14 @@ impl Policy {
         if self.release.expires > old.release.expires {
             weaker.add("release.expires", &old.release.expires, &self.release.expires);
         }
-        let known = |group| old.release.by.contains(group);
-        let anyone = self.release.by.is_empty() || !self.release.by.iter().all(known);
-        if !old.release.by.is_empty() && anyone {
+        let (then, now) = (old.release_by(), self.release_by());
+        let anyone = now.is_empty() || !now.iter().all(|group| then.contains(group));
+        if !then.is_empty() && anyone {
             let words = |by: &[super::Group]| match by {
                 [] => "anyone".to_owned(),
                 by => by.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
             };
-            weaker.add("release.by", &words(&old.release.by), &words(&self.release.by));
+            weaker.add("release.by", &words(then), &words(now));
         }
     }
 

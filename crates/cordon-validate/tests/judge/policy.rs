@@ -167,6 +167,8 @@ fn two_people_release_at_critical_risk_unless_the_policy_says_otherwise() {
     assert_eq!([people(""), people("risk = \"high\""), people("risk = \"critical\"")], [1, 1, 2]);
     assert_eq!(people("risk = \"critical\"\nrelease.people = 1"), 1);
     assert_eq!(people("release.people = 2"), 2);
+    let at_high = "release.at.high = { people = 2, by = [\"leads\"] }";
+    assert_eq!([people(at_high), people(&format!("risk = \"high\"\n{at_high}"))], [1, 2]);
     let groups = overlaid(&["release.by = [\"a\", \"b\"]", "release.by = [\"c\"]"]).release.by;
     assert_eq!(groups.iter().map(|group| group.as_str()).collect::<Vec<_>>(), ["c"]);
 }
