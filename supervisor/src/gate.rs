@@ -15,7 +15,7 @@ mod publish;
 pub(crate) mod reread;
 mod review;
 
-pub(crate) use ask::Asking;
+pub(crate) use ask::{Asking, LOOKED_UP, LookedUp};
 pub(crate) use part::Parted;
 pub(crate) use review::Released;
 
@@ -267,7 +267,7 @@ fn note(measured: &mut Measured, phase: &str, took: Duration) {
 }
 
 /// How many records a candidate changes; on a first sync all of them are additions.
-fn changes_of(census: &Census, delta: Option<&Delta>) -> ChangeCounts {
+pub(crate) fn changes_of(census: &Census, delta: Option<&Delta>) -> ChangeCounts {
     let mut counts = ChangeCounts::default();
     match delta {
         None => counts.added = census.types.values().map(|census| census.records).sum(),

@@ -1,8 +1,11 @@
 //! Backtest and dry run: what another policy, or the next sync, would come to.
 
-use cordon_testkit::{Connector, Host, Scenario};
+use std::time::Duration;
+
+use cordon_testkit::{Connector, Host, Scenario, wait_for};
 use serde_json::{Value, json};
 
+use crate::export::Export;
 use crate::world::{
     believed_from, delivered, held_by, last_good, newest_run, run_of, without_detector,
 };
@@ -104,6 +107,79 @@ fn a_backtest_tries_rules_and_marks_record_by_record() {
             "4 accepted same"
         ]
     );
+}
+
+/// The policy in force, tried as a file; it differs in nothing.
+#[track_caller]
+fn its_own(host: &Host, connector: &str) -> Value {
+    let own = host.config().display().to_string();
+    let answer = host.cordon(&["backtest", connector, "--policy", &own, "--exit-code"]).done();
+    answer.json()
+}
+
+#[test]
+fn a_backtest_believes_what_the_source_answered_then() {
+    let source = || Scenario { looks_up: true, ..users(100) };
+    let left = |number| (0..number).map(|user| format!("u{user}")).collect();
+    let guard = json!({ "removals_verified": "accept", "shape": "off" });
+    let connector = Connector::faulty(&source()).set("guard", guard);
+    let host = Host::setup().connector("src", connector).start();
+    host.sync("src").done();
+    host.play("src", &Scenario { without: left(40), ..source() });
+    assert_eq!(run_of(&host.sync("src").done())["outcome"], "committed");
+    // Now the source has what the sync misses.
+    let cut = Scenario { without: left(40), ..source() }.and("sync-end", "truncate:50");
+    host.play("src", &cut);
+    assert!(held_by(&run_of(&host.sync("src").done())).contains(&"CRD-V101".to_owned()));
+
+    let told = table(&its_own(&host, "src"));
+    assert_eq!(told[..2], ["1 accepted same", "2 accepted same"]);
+    assert!(told[2].starts_with("3 quarantined same CRD-D101"), "{told:?}");
+    assert!(told[2].contains("CRD-V101"), "{told:?}");
+    // Who does not believe it, or does not ask, holds what was gone.
+    for guard in ["removals_verified = \"note\"", "lookup.keys = 0"] {
+        host.put("other.toml", &format!("[guard]\nshape = \"off\"\n{guard}\n"));
+        let other = host.path("other.toml").display().to_string();
+        let answer = host.cordon(&["backtest", "src", "--policy", &other]).done().json();
+        let told = table(&answer);
+        assert!(told[1].starts_with("2 quarantined newly-held CRD-D101"), "{guard}: {told:?}");
+    }
+}
+
+#[test]
+fn a_backtest_tells_what_only_waits_to_be_read_again_apart() {
+    let worker = |number: u32| format!("w{number:04},worker{number}@corp.example");
+    let csv = |gone: &dyn Fn(u32) -> bool| {
+        let rows: Vec<_> = (0..300).filter(|number| !gone(*number)).map(worker).collect();
+        format!("id,mail\n{}\n", rows.join("\n"))
+    };
+    let guard = json!({
+        "shape": { "hold": 12, "read_again": 1.2 },
+        "reread": { "after": "5s" },
+        "lookup": { "keys": 0 },
+    });
+    let export = Export::read_with(json!({ "columns": { "email": "mail" } }), guard);
+    assert_eq!(export.sync(&csv(&|_| false))["outcome"], "committed");
+    let odd = export.sync(&csv(&|number| number % 30 == 15));
+    assert_eq!(held_by(&odd), ["CRD-V301"]);
+    let host = &export.host;
+    let answer = its_own(host, "hr");
+    assert_eq!(table(&answer), ["1 accepted same", "2 quarantined same CRD-V301"]);
+    let numbers = ["held", "held_then", "read_again", "read_again_then"];
+    let numbers = numbers.map(|field| answer["summary"][field].as_u64().unwrap());
+    assert_eq!(numbers, [0, 0, 1, 1]);
+    host.put("never.toml", "[guard]\nshape = \"off\"\n");
+    let never = host.path("never.toml").display().to_string();
+    let never = host.cordon(&["backtest", "hr", "--policy", &never, "--exit-code"]).exits(3);
+    assert_eq!(table(&never.json())[1], "2 accepted no-longer-read-again");
+
+    // The second reading says the same, and does under the same policy whenever that is tried.
+    wait_for("it is read again", Duration::from_secs(20), || {
+        let run = newest_run(host, "hr");
+        (run["sync"] == 3 && run["outcome"] == "committed").then_some(())
+    });
+    let expected = ["1 accepted same", "2 unknown unknown", "3 accepted same"];
+    assert_eq!(table(&its_own(host, "hr")), expected);
 }
 
 #[test]

@@ -2,13 +2,18 @@
 //!
 //! Each sync is judged by itself, against the snapshot that it was compared with then and with the
 //! history of then. Had one been held, the next would have met another last known good; that is told,
-//! not played through. Nothing is changed, and no source is asked.
+//! not played through. Nothing is changed, and no source is asked: what it answered then counts again
+//! where the policy would ask, and what only waits to be read again is told apart.
+//!
+//! Absent: what a person saw and did not release then, and removals that were held apart.
 
-use cordon_ledger::{DRY_RUN, RunOutcome, RunRow, SnapshotRow, TRIGGER_RELEASE};
-use cordon_model::{ConnectorName, Finding, Outcome, Severity, SyncNumber};
+mod then;
+
+use cordon_ledger::{DRY_RUN, RunOutcome, RunRow, TRIGGER_RELEASE};
+use cordon_model::{ConnectorName, Finding, Severity, SyncNumber};
 use cordon_store::{ReadError, Snapshot, Store};
-use cordon_validate::detect::{Learned, Memory, Step};
-use cordon_validate::{Candidate, History, Policy, TimeSpan, Verdict, Window, judge};
+use cordon_validate::lookup::{Lookup, asks_the_source};
+use cordon_validate::{Candidate, History, Judged, Policy, Verdict, codes, judge};
 use cordon_wire::v1;
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -18,23 +23,14 @@ use super::problem::Refusal;
 use super::status::counts;
 use super::{Service, render};
 use crate::config::ConfigError;
-use crate::gate::{Looked, look};
+use crate::gate::{Looked, changes_of, look};
 use crate::session::chain;
+use then::{Then, Waited};
 
 /// Syncs that are looked at, newest first.
 const RUNS_MAX: u32 = 10_000;
 /// What is tried when no policy is given, in words.
 pub(super) const DEFAULTS: &str = "the defaults";
-
-/// All that was known when a sync was judged.
-struct Then {
-    snapshots: Vec<SnapshotRow>,
-    released: Vec<SyncNumber>,
-    /// The sync that waited for a person.
-    waiting: Option<SyncNumber>,
-    /// What the detector learnt of those that are kept, from the first on.
-    memory: Memory,
-}
 
 /// A sync whose records are kept, with those that it was compared with.
 struct Kept {
@@ -75,29 +71,32 @@ impl Service {
     pub(super) async fn replay(
         &self,
         name: &ConnectorName,
-        mut policy: Policy,
+        policy: Policy,
         runs: u32,
         until: Option<Instant>,
     ) -> Result<Replayed, Refusal> {
-        // The source cannot be read again: what asks for a second reading is told as it stands.
-        policy.reread.times = 0;
-        let ledger = &self.host.ledger;
-        let mut runs = ledger.runs(name, runs).await?;
+        let mut runs = self.host.ledger.runs(name, runs).await?;
         runs.reverse();
-        let snapshots = ledger.all_snapshots(name).await?;
-        let released = runs.iter().filter(|run| run.outcome == RunOutcome::Released);
-        let released = released.map(|run| run.sync).collect();
-        let mut then = Then { snapshots, released, waiting: None, memory: Memory::default() };
+        let mut then = Then::read(&self.host.ledger, name, &runs).await?;
         let mut replayed = Replayed { syncs: Vec::new(), unread: 0 };
-        // What repeats a sync in quarantine brought nothing of its own.
-        let mut ahead = runs.iter().filter(|run| is_judged(run) && run.joined.is_none());
+        let mut ahead = runs.iter().filter(|run| is_judged(run));
         while let Some(run) = ahead.next() {
+            // What repeats a sync in quarantine brought nothing of its own.
+            if let Some(waiting) = run.joined {
+                then.repeated(waiting);
+                continue;
+            }
             let (store, connector, sync) = (self.host.store.clone(), name.clone(), run.sync);
-            let history = then.of(run, &policy);
-            let (policy, at) = (policy.clone(), judged_at(run));
-            let judged = tokio::task::spawn_blocking(move || {
-                judged_again(&store, &connector, sync, &policy, history, at)
-            });
+            let again = Again {
+                history: then.of(run, &policy),
+                answers: then.answers(sync),
+                waited: then.waited().cloned(),
+                content_digest: run.content_digest.clone().unwrap_or_default(),
+                at: judged_at(run),
+            };
+            let policy = policy.clone();
+            let judged =
+                tokio::task::spawn_blocking(move || again.judge(&store, &connector, sync, &policy));
             // One that takes longer ends by itself and changes nothing.
             let judged = match until {
                 None => judged.await,
@@ -113,10 +112,7 @@ impl Service {
             let judged = judged.map_err(|error| {
                 Refusal::failed(format!("cannot read sync {sync}: {}", chain(&error)))
             })?;
-            then.step(
-                run,
-                judged.as_ref().ok().and_then(|(kept, _)| kept.after.manifest.step.as_ref()),
-            );
+            then.step(run, judged.as_ref().ok().map(|(kept, verdict)| (&kept.after, verdict)));
             replayed.syncs.push(told(run, judged));
         }
         Ok(replayed)
@@ -148,111 +144,90 @@ fn judged_at(run: &RunRow) -> Timestamp {
     run.ended_at.unwrap_or(run.started_at)
 }
 
-impl Then {
-    /// What earlier syncs told when a run was judged. What single records say is added later.
-    fn of(&self, run: &RunRow, policy: &Policy) -> History {
-        let at = judged_at(run);
-        let earlier = || self.snapshots.iter().filter(|row| row.sync < run.sync);
-        // The newest before is what was the last known good then.
-        let last_good = earlier().next_back();
-        let content = run.content_digest.as_deref().unwrap_or_default();
-        let replays = earlier().rfind(|row| row.content_digest == content);
-        let replays = replays.filter(|_| last_good.is_some_and(|it| it.content_digest != content));
-        let windows = policy
-            .budgets
-            .iter()
-            .map(|budget| (budget.within, self.window(run.sync, at, budget.within)));
-        History {
-            accepted: earlier().count() as u64,
-            windows: windows.collect(),
-            replays: replays.map(|row| row.sync),
-            watermarks: last_good.map(|row| row.watermarks.clone()).unwrap_or_default(),
-            quarantined: self.waiting,
-            memory: Some(self.memory.clone()),
-            judged_at: Some(at),
-            ..History::default()
-        }
-    }
+/// What was known when a sync was judged, for judging it once more.
+struct Again {
+    history: History,
+    /// What the source said then of records that were missing.
+    answers: Option<Lookup>,
+    /// The sync that waited then.
+    waited: Option<Waited>,
+    content_digest: String,
+    at: Timestamp,
+}
 
-    fn window(&self, sync: SyncNumber, at: Timestamp, within: TimeSpan) -> Window {
-        let since = at.checked_sub(within.duration()).unwrap_or(Timestamp::MIN);
-        let mut window = Window::default();
-        let earlier = || self.snapshots.iter().filter(|row| row.sync < sync);
-        for row in earlier().filter(|row| row.committed_at > since) {
-            let is_released = self.released.contains(&row.sync);
-            let sums = if is_released { &mut window.released } else { &mut window.removed };
-            for (label, removed) in &row.removed_by_label {
-                let sum = sums.entry(label.clone()).or_default();
-                *sum = sum.saturating_add(*removed);
+impl Again {
+    /// Judges a stored sync once more; in words why not, where its records are gone.
+    fn judge(
+        self,
+        store: &Store,
+        connector: &ConnectorName,
+        sync: SyncNumber,
+        policy: &Policy,
+    ) -> Result<Result<(Kept, Verdict), String>, ReadError> {
+        let Some(after) = found(store.candidate(connector, sync))?.map_or_else(
+            || found(store.snapshot(connector, sync)),
+            |candidate| Ok(Some(candidate)),
+        )?
+        else {
+            return Ok(Err("its records are no longer kept".to_owned()));
+        };
+        let before = match after.manifest.against {
+            None => None,
+            Some(against) => match found(store.snapshot(connector, against))? {
+                Some(snapshot) => Some(snapshot),
+                None => {
+                    let why = format!(
+                        "snapshot {against}, which it was compared with, is no longer kept"
+                    );
+                    return Ok(Err(why));
+                }
+            },
+        };
+        let looked = look(store, policy, before.as_ref(), &after, self.at)?;
+        let Looked { rules, protected_removed, protected_unlisted, marked_grants } = looked;
+        let manifest = &after.manifest;
+        let earlier = self
+            .waited
+            .and_then(|waited| waited.as_earlier(&self.content_digest, manifest.against, policy));
+        let history = History {
+            rules,
+            protected_removed,
+            protected_unlisted,
+            marked_grants,
+            earlier,
+            ..self.history
+        };
+        let candidate = Candidate {
+            connector: connector.clone(),
+            sync,
+            digest: after.digest.to_string(),
+            against: manifest.against,
+            census: manifest.census.clone(),
+            delta: manifest.delta.clone(),
+            defects: manifest.defects.clone(),
+            step: manifest.step.clone(),
+            pending: manifest.pending,
+        };
+        let census = before.as_ref().map(|snapshot| &snapshot.manifest.census);
+        let judged = judge(census, candidate.clone(), &history, policy);
+        let judged = match self.answers {
+            Some(answers) if would_ask(&judged, &candidate, policy) => {
+                let confidence = policy.lookup.confidence;
+                let lookup = Some(Lookup { confidence, ..answers });
+                judge(census, candidate, &History { lookup, ..history }, policy)
             }
-        }
-        let then = earlier().rfind(|row| row.committed_at <= since).or(earlier().next());
-        window.records_then = then.map(|row| row.label_counts.clone()).unwrap_or_default();
-        window
-    }
-
-    /// Notes what became of a run.
-    fn step(&mut self, run: &RunRow, step: Option<&Step>) {
-        let learned = match run.outcome {
-            RunOutcome::Committed => Some(Learned::Accepted),
-            RunOutcome::Released => Some(Learned::Released),
-            _ => None,
+            _ => judged,
         };
-        if let Some((step, learned)) = step.zip(learned) {
-            self.memory = std::mem::take(&mut self.memory).learn(step, learned);
-        }
-        self.waiting = match run.outcome {
-            RunOutcome::Quarantined | RunOutcome::Superseded => Some(run.sync),
-            RunOutcome::Committed | RunOutcome::Released => None,
-            RunOutcome::Running | RunOutcome::Failed | RunOutcome::Rejected => self.waiting,
-        };
+        let verdict = judged.verdict().clone();
+        Ok(Ok((Kept { before, after }, verdict)))
     }
 }
 
-/// Judges a stored sync once more; in words why not, where its records are gone.
-fn judged_again(
-    store: &Store,
-    connector: &ConnectorName,
-    sync: SyncNumber,
-    policy: &Policy,
-    history: History,
-    at: Timestamp,
-) -> Result<Result<(Kept, Verdict), String>, ReadError> {
-    let Some(after) = found(store.candidate(connector, sync))?
-        .map_or_else(|| found(store.snapshot(connector, sync)), |candidate| Ok(Some(candidate)))?
-    else {
-        return Ok(Err("its records are no longer kept".to_owned()));
-    };
-    let before = match after.manifest.against {
-        None => None,
-        Some(against) => match found(store.snapshot(connector, against))? {
-            Some(snapshot) => Some(snapshot),
-            None => {
-                let why =
-                    format!("snapshot {against}, which it was compared with, is no longer kept");
-                return Ok(Err(why));
-            }
-        },
-    };
-    let looked = look(store, policy, before.as_ref(), &after, at)?;
-    let Looked { rules, protected_removed, protected_unlisted, marked_grants } = looked;
-    let history =
-        History { rules, protected_removed, protected_unlisted, marked_grants, ..history };
-    let manifest = &after.manifest;
-    let candidate = Candidate {
-        connector: connector.clone(),
-        sync,
-        digest: after.digest.to_string(),
-        against: manifest.against,
-        census: manifest.census.clone(),
-        delta: manifest.delta.clone(),
-        defects: manifest.defects.clone(),
-        step: manifest.step.clone(),
-        pending: manifest.pending,
-    };
-    let census = before.as_ref().map(|snapshot| &snapshot.manifest.census);
-    let verdict = judge(census, candidate, &history, policy).verdict().clone();
-    Ok(Ok((Kept { before, after }, verdict)))
+/// Whether the source would be asked for what is missing.
+fn would_ask(judged: &Judged, candidate: &Candidate, policy: &Policy) -> bool {
+    let removed = changes_of(&candidate.census, candidate.delta.as_ref()).removed;
+    let may_ask = policy.lookup.keys > 0 && policy.lookup.per_second > 0;
+    candidate.against.is_some() && may_ask && asks_the_source(judged.verdict(), removed, policy)
 }
 
 fn found(read: Result<Snapshot, ReadError>) -> Result<Option<Snapshot>, ReadError> {
@@ -269,6 +244,45 @@ fn holding(findings: &[Finding]) -> Vec<String> {
     codes.sort();
     codes.dedup();
     codes
+}
+
+/// What the codes that hold a sync do to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Held {
+    No,
+    /// Until the source was read once more.
+    ToReadAgain,
+    /// Until a person looks.
+    ForPerson,
+}
+
+impl Held {
+    fn by(codes: &[String]) -> Self {
+        if codes.is_empty() {
+            Self::No
+        } else if codes.iter().all(|code| *code == codes::UNUSUAL_ONCE.code) {
+            Self::ToReadAgain
+        } else {
+            Self::ForPerson
+        }
+    }
+}
+
+/// Whether a sync would wait for a person.
+pub(super) fn would_wait(sync: &v1::BacktestSync) -> bool {
+    Held::by(&sync.codes) == Held::ForPerson
+}
+
+fn difference(then: Held, now: Held) -> &'static str {
+    match (then, now) {
+        (Held::ForPerson, Held::ForPerson)
+        | (Held::ToReadAgain, Held::ToReadAgain)
+        | (Held::No, Held::No) => "same",
+        (_, Held::ForPerson) => "newly-held",
+        (Held::ForPerson, _) => "no-longer-held",
+        (_, Held::ToReadAgain) => "newly-read-again",
+        (Held::ToReadAgain, Held::No) => "no-longer-read-again",
+    }
 }
 
 fn told(run: &RunRow, judged: Result<(Kept, Verdict), String>) -> v1::BacktestSync {
@@ -288,17 +302,11 @@ fn told(run: &RunRow, judged: Result<(Kept, Verdict), String>) -> v1::BacktestSy
             sync.message = why;
         }
         Ok((kept, verdict)) => {
-            let held = verdict.outcome != Outcome::Accepted;
-            let difference = match (held, codes_then.is_empty()) {
-                (true, true) => "newly-held",
-                (false, false) => "no-longer-held",
-                (true, false) | (false, true) => "same",
-            };
             sync.against = kept.before.map_or(0, |snapshot| snapshot.manifest.sync.0);
             sync.taken_at = kept.after.manifest.taken_at.as_microsecond();
             sync.verdict = verdict.outcome.as_str().into();
             sync.codes = holding(&verdict.findings);
-            sync.difference = difference.into();
+            sync.difference = difference(Held::by(&codes_then), Held::by(&sync.codes)).into();
             sync.message = verdict.worst().map(|it| it.message.clone()).unwrap_or_default();
         }
     }
@@ -314,8 +322,8 @@ pub(super) fn summary(
     let judged = || syncs.iter().filter(|sync| sync.verdict != "unknown");
     let number =
         |wanted: &dyn Fn(&&v1::BacktestSync) -> bool| judged().filter(wanted).count() as u64;
-    let held = |sync: &&v1::BacktestSync| sync.verdict != "accepted";
-    let held_then = |sync: &&v1::BacktestSync| !sync.codes_then.is_empty();
+    let now = |held: Held| move |sync: &&v1::BacktestSync| Held::by(&sync.codes) == held;
+    let then = |held: Held| move |sync: &&v1::BacktestSync| Held::by(&sync.codes_then) == held;
     let removals = |wanted: &dyn Fn(&&v1::BacktestSync) -> bool| {
         let removed = |sync: &v1::BacktestSync| sync.changes.as_ref().map_or(0, |it| it.removed);
         judged().filter(wanted).map(removed).sum()
@@ -331,14 +339,16 @@ pub(super) fn summary(
     v1::BacktestSummary {
         policy: tried.to_owned(),
         judged: judged().count() as u64,
-        held: number(&held),
-        held_then: number(&held_then),
+        held: number(&now(Held::ForPerson)),
+        held_then: number(&then(Held::ForPerson)),
         newly_held: number(&|sync| sync.difference == "newly-held"),
         no_longer_held: number(&|sync| sync.difference == "no-longer-held"),
-        removals_held: removals(&held),
-        removals_held_then: removals(&held_then),
+        removals_held: removals(&now(Held::ForPerson)),
+        removals_held_then: removals(&then(Held::ForPerson)),
         unknown,
         missing,
+        read_again: number(&now(Held::ToReadAgain)),
+        read_again_then: number(&then(Held::ToReadAgain)),
     }
 }
 
@@ -349,6 +359,7 @@ mod tests {
     fn sync(verdict: &str, then: &[&str], difference: &str, removed: u64) -> v1::BacktestSync {
         v1::BacktestSync {
             verdict: verdict.into(),
+            codes: if verdict == "quarantined" { vec!["CRD-D101".to_owned()] } else { Vec::new() },
             codes_then: then.iter().map(|code| (*code).to_owned()).collect(),
             difference: difference.into(),
             changes: Some(v1::ChangeCounts { removed, ..v1::ChangeCounts::default() }),
@@ -364,11 +375,35 @@ mod tests {
             sync("quarantined", &["CRD-D101"], "same", 300),
             sync("accepted", &["CRD-D101"], "no-longer-held", 4_000),
             sync("unknown", &["CRD-D101"], "unknown", 50_000),
+            v1::BacktestSync {
+                codes: vec!["CRD-V301".to_owned()],
+                ..sync("quarantined", &[], "newly-read-again", 600_000)
+            },
         ];
         let summary = summary("it", &syncs, 30);
-        assert_eq!((summary.judged, summary.held, summary.held_then), (4, 2, 2));
+        assert_eq!((summary.judged, summary.held, summary.held_then), (5, 2, 2));
+        assert_eq!((summary.read_again, summary.read_again_then), (1, 0));
         assert_eq!((summary.newly_held, summary.no_longer_held, summary.unknown), (1, 1, 1));
         assert_eq!((summary.removals_held, summary.removals_held_then), (320, 4_300));
         assert!(summary.missing.contains("store.keep.last = 30"));
+    }
+
+    #[test]
+    fn what_is_read_again_first_is_told_apart_from_what_waits_for_a_person() {
+        let held = |codes: &[&str]| {
+            Held::by(&codes.iter().map(|code| (*code).to_owned()).collect::<Vec<_>>())
+        };
+        let (no, again, person) = (held(&[]), held(&["CRD-V301"]), held(&["CRD-D101", "CRD-V301"]));
+        assert_eq!((no, again, person), (Held::No, Held::ToReadAgain, Held::ForPerson));
+        let all = [no, again, person];
+        let told = all.map(|then| all.map(|now| difference(then, now)));
+        assert_eq!(
+            told,
+            [
+                ["same", "newly-read-again", "newly-held"],
+                ["no-longer-read-again", "same", "newly-held"],
+                ["no-longer-held", "no-longer-held", "same"],
+            ]
+        );
     }
 }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tonic::Status;
 
 use super::Service;
-use super::backtest::{DEFAULTS, Replayed, refused, summary};
+use super::backtest::{DEFAULTS, Replayed, refused, summary, would_wait};
 use super::problem::Refusal;
 use crate::config::Tried;
 
@@ -144,7 +144,7 @@ fn told(
     let tried = tried.filter(|tried| tried.syncs.len() == defaults.syncs.len());
     let tried = tried.map(|tried| summary("the policy beside them", &tried.syncs, keep_last));
     let held = defaults.syncs.iter().rev();
-    let held = held.filter(|sync| !["accepted", "unknown"].contains(&sync.verdict.as_str()));
+    let held = held.filter(|sync| would_wait(sync));
     let held: Vec<v1::BacktestSync> = held.cloned().collect();
     v1::Hindsight {
         connector: name.to_string(),
@@ -177,6 +177,9 @@ fn in_words(
     }
     if !list.is_empty() {
         words = format!("{words}: {}", list.join(", "));
+    }
+    if defaults.read_again > 0 {
+        words = format!("{words}, and read again {}", defaults.read_again);
     }
     if let Some(tried) = tried {
         words = format!("{words}; this policy {}", tried.held);

@@ -22,8 +22,10 @@ use crate::process::Process;
 use crate::session::Progress;
 
 mod round;
+mod witness;
 
 use round::Round;
+pub(crate) use witness::{LOOKED_UP, LookedUp};
 
 /// Examples of a type's answers, at most.
 const EXAMPLES_MAX: usize = 10;
@@ -140,8 +142,7 @@ impl Gate<'_> {
         Ok(chosen.await??)
     }
 
-    /// Writes down what was asked and answered. The order of the questions follows from the digest,
-    /// so the letters speak of records that anybody who has both snapshots can name again.
+    /// Writes down what was asked and answered.
     async fn witness(
         &self,
         candidate: &Candidate,
@@ -150,46 +151,14 @@ impl Gate<'_> {
         round: &Round<'_>,
         took: Duration,
     ) -> Result<(), GateError> {
-        let letters = |of: &RecordType| -> String {
-            let all = questions.iter().zip(&round.answers);
-            let of_type = all.filter(|(question, _)| question.of == *of);
-            of_type.map(|(question, answer)| question.letter(*answer)).collect()
-        };
-        let mut keys = blake3::Hasher::new();
-        for question in questions {
-            keys.update(question.name.as_bytes()).update(b"\n");
-        }
-        let types = lookup.types.iter().map(|answers| {
-            serde_json::json!({
-                "type": answers.record_type,
-                "missing": answers.missing,
-                "asked": answers.asked,
-                "present": answers.present,
-                "absent": answers.absent,
-                "unknown": answers.asked - answers.present - answers.absent,
-                "controls": { "known": answers.known, "known_present": answers.known_present,
-                              "invented_present": answers.invented_present },
-                "answers": letters(&answers.record_type),
-            })
-        });
-        let body = serde_json::json!({
-            "sync": candidate.sync,
-            "digest": candidate.digest,
-            "seed": candidate.digest,
-            "confidence": lookup.confidence,
-            "conclusion": conclusion(lookup),
-            "trouble": lookup.trouble,
-            "calls": round.calls,
-            "keys_digest": keys.finalize().to_hex().to_string(),
-            "types": types.collect::<Vec<_>>(),
-            "took_ms": u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-        });
         let (name, now) = (&self.connector.name, Timestamp::now());
         tracing::info!(
             connector = %name, sync = %candidate.sync, asked = questions.len(),
             conclusion = conclusion(lookup), "the source was asked for missing records"
         );
-        self.host.ledger.append_event("sync.looked-up", Some(name), "cordond", body, now).await?;
+        let told = LookedUp::new(candidate, lookup, questions, round, took);
+        let body = serde_json::to_value(told)?;
+        self.host.ledger.append_event(LOOKED_UP, Some(name), "cordond", body, now).await?;
         Ok(())
     }
 }

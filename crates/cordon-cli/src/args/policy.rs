@@ -38,8 +38,9 @@ pub(crate) struct AcknowledgeArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Each sync is judged by itself, against the snapshot that it was compared with then. Nothing is
-changed and no source is asked. Of FILE only [guard] and [connector.NAME.guard] are read. With
---exit-code: 3 when a sync would be held that was not, or the other way round.
+changed and no source is asked: what one answered then, about missing records, counts again. Of FILE
+only [guard] and [connector.NAME.guard] are read. With --exit-code: 3 when a sync would be held, or
+read again, that was not, or the other way round.
 
 Examples:
   cordon backtest hr-csv

@@ -39,7 +39,7 @@ pub(super) async fn run(
     let extra = Extra { summary: maybe(&summary) };
     let told = summary.clone().unwrap_or_default();
     out.list(&syncs, &extra, |scene| page(&syncs, &told, scene))?;
-    let differs = told.newly_held + told.no_longer_held > 0;
+    let differs = syncs.iter().any(|sync| !["same", "unknown"].contains(&sync.difference.as_str()));
     Ok(if differs && args.exit_code { Exit::Attention } else { Exit::Done })
 }
 
@@ -87,7 +87,7 @@ fn page(syncs: &[v1::BacktestSync], summary: &v1::BacktestSummary, scene: &Scene
     if !grid.is_empty() {
         grid.write(&mut page, 0);
     }
-    for sync in syncs.iter().filter(|sync| sync.difference == "newly-held") {
+    for sync in syncs.iter().filter(|sync| sync.difference.starts_with("newly-")) {
         page.line(&format!("sync {}: {}", sync.sync, sync.message));
     }
     page.line(&format!(
@@ -101,6 +101,13 @@ fn page(syncs: &[v1::BacktestSync], summary: &v1::BacktestSummary, scene: &Scene
         units::count(summary.removals_held),
         units::count(summary.removals_held_then),
     ));
+    if summary.read_again + summary.read_again_then > 0 {
+        page.line(&format!(
+            "read again before anybody is asked: {} ({} then)",
+            units::plural(summary.read_again, "sync", "syncs"),
+            units::count(summary.read_again_then),
+        ));
+    }
     if summary.unknown > 0 {
         let unknown = units::plural(summary.unknown, "sync", "syncs");
         page.line(&format!("{unknown} cannot be judged again: {}", summary.missing));
@@ -142,6 +149,8 @@ mod tests {
             removals_held_then: 0,
             unknown: 1,
             missing: "records are no longer kept".into(),
+            read_again: 3,
+            read_again_then: 0,
         }
     }
 
@@ -154,6 +163,7 @@ mod tests {
         ✗  418  06:56:00  committed  quarantined  +12 -7,019 ~40              CRD-D101
         sync 418: users fell from 100 to 90
         under the given policy: 2 syncs judged, 1 held (0 then), 1 newly, 0 no longer; removals held 7,019 (0 then)
+        read again before anybody is asked: 3 syncs (0 then)
         1 sync cannot be judged again: records are no longer kept
         "#);
     }
@@ -161,6 +171,6 @@ mod tests {
     #[test]
     fn a_backtest_as_json_has_every_field() {
         insta::assert_snapshot!(sample::json(&sync(418, "accepted", "same")), @r#"{"connector":"hr-csv","sync":418,"against":417,"taken_at":"2026-03-02T06:56:00Z","outcome":"committed","verdict":"accepted","codes":[],"codes_then":[],"changes":{"added":12,"removed":7019,"modified":40},"difference":"same","message":"users fell from 100 to 90"}"#);
-        insta::assert_snapshot!(sample::json(&summary()), @r#"{"policy":"the given policy","judged":2,"held":1,"held_then":0,"newly_held":1,"no_longer_held":0,"removals_held":7019,"removals_held_then":0,"unknown":1,"missing":"records are no longer kept"}"#);
+        insta::assert_snapshot!(sample::json(&summary()), @r#"{"policy":"the given policy","judged":2,"held":1,"held_then":0,"newly_held":1,"no_longer_held":0,"removals_held":7019,"removals_held_then":0,"unknown":1,"missing":"records are no longer kept","read_again":3,"read_again_then":0}"#);
     }
 }

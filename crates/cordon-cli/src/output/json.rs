@@ -241,6 +241,8 @@ view!(BacktestSummary {
     removals_held_then,
     unknown,
     missing,
+    read_again,
+    read_again_then,
 });
 view!(OperatorRule { connector, name, on, selects, demands, message, state, detail });
 view!(RuleResult {
