@@ -103,6 +103,7 @@ impl Control for Service {
     type SyncStream = Streamed<v1::SyncEvent>;
     type LogsStream = Streamed<v1::LogLine>;
     type DiffStream = Streamed<v1::DiffPart>;
+    type RemapStream = Streamed<v1::Renamed>;
     type EventsStream = Streamed<v1::Event>;
 
     async fn status(&self, request: Request<v1::StatusRequest>) -> Answer<v1::StatusResponse> {
@@ -150,6 +151,10 @@ impl Control for Service {
 
     async fn diff(&self, request: Request<v1::DiffRequest>) -> Answer<Self::DiffStream> {
         self.answer_diff(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn remap(&self, request: Request<v1::RemapRequest>) -> Answer<Self::RemapStream> {
+        self.answer_remap(request.into_inner()).await.map(Response::new)
     }
 
     async fn quarantine(

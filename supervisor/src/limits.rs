@@ -106,3 +106,5 @@ pub(crate) const LOOKUP_KEYS_BY_READING: usize = 1_500;
 pub(crate) const CONTRAST_CHANGES: u64 = 1_000_000;
 /// Records of one type that are counted beside them.
 pub(crate) const CONTRAST_RECORDS: u64 = 2_000_000;
+/// Records of one type that went or came in which a mapping of ids is looked for.
+pub(crate) const REMAP_RECORDS: usize = 100_000;

@@ -190,13 +190,13 @@ fn what_was_left_out_waits_however_small_it_is() {
 fn a_part_that_would_point_at_nothing_is_refused_and_changes_nothing() {
     let host = waiting();
     let before = host.changes("out");
-    let refused = release(&host, &["--only", "added", "--type", "grant"]).exits(2).problem();
+    let refused = release(&host, &["--only", "added", "--kind", "grant"]).exits(2).problem();
     let told = refused["message"].as_str().unwrap();
     assert!(told.contains("grant.user point by `principal` at 5 that are not selected"), "{told}");
-    let refused = release(&host, &["--only", "removed", "--type", "user"]).exits(2).problem();
+    let refused = release(&host, &["--only", "removed", "--kind", "user"]).exits(2).problem();
     let told = refused["message"].as_str().unwrap();
     assert!(told.contains("would stay and point by `principal` at 30"), "{told}");
-    release(&host, &["--type", "secret"]).exits(2);
+    release(&host, &["--kind", "secret"]).exits(2);
     assert_eq!(last_good(&host, "src"), 1);
     assert_eq!(host.changes("out"), before);
     assert_eq!(quarantined(&host)["rest"], Value::Null);
@@ -210,7 +210,7 @@ fn a_part_is_named_by_type_and_by_key() {
     release(&host, &["--select", "user:u100", "--select", "user:u100 -> *"]).done();
     delivered(&host);
     assert_eq!(users(&host), (101, 1));
-    release(&host, &["--only", "removed", "--type", "grant"]).done();
+    release(&host, &["--only", "removed", "--kind", "grant"]).done();
     delivered(&host);
     let granted =
         believed_from(&host, "src").into_keys().filter(|key| key.starts_with("user:u25 ->"));
@@ -220,6 +220,30 @@ fn a_part_is_named_by_type_and_by_key() {
         quarantined(&host)["changes"],
         serde_json::json!({ "added": 12, "removed": 30, "modified": 0 })
     );
+}
+
+#[test]
+fn what_a_selection_shows_is_what_it_releases() {
+    let host = waiting();
+    let selection = ["--only", "added", "--select", "user:u100", "--select", "user:u100 -> *"];
+    let keys = |sync: &[&str]| -> Vec<String> {
+        let items = host.cordon(&[&["diff", "src"], sync].concat()).done().items();
+        items.iter().map(|change| change["key"].as_str().unwrap().to_owned()).collect()
+    };
+    let shown = keys(&selection);
+    assert!(shown.len() > 1 && shown[0] == "user:u100", "{shown:?}");
+    let page = [&["diff", "src", "--limit", "1"], &selection[..]].concat();
+    let text = host.cordon_as("table", &page).done().stdout;
+    assert!(text.contains(&format!("selected: {} to add, 0 to remove", shown.len())), "{text}");
+    let line = "--only added --select 'user:u100' --select 'user:u100 -> *' --reason";
+    assert!(text.contains(line), "{text}");
+    host.cordon(&["diff", "src", "--kind", "no-label"]).exits(2);
+    host.cordon(&["diff", "src", "--select", ""]).exits(2);
+
+    release(&host, &selection).done();
+    delivered(&host);
+    let released = last_good(&host, "src").to_string();
+    assert_eq!(keys(&[&released, "--against", "1"]), shown);
 }
 
 #[test]
@@ -241,7 +265,7 @@ fn a_part_of_a_first_sync_is_a_first_snapshot() {
         .set("guard", serde_json::json!({ "first_sync": "review" }));
     let host = Host::setup().connector("src", careful).file_sink("out").start();
     assert_eq!(run_of(&host.sync("src").done())["outcome"], "quarantined");
-    release(&host, &["--type", "user,group"]).done();
+    release(&host, &["--kind", "user,group"]).done();
     delivered(&host);
     assert_eq!(users(&host), (100, 0));
     assert_eq!(quarantined(&host)["changes"]["added"], 5 + 200);

@@ -227,6 +227,24 @@ fn the_same_people_under_new_ids_are_told_from_leavers_and_joiners() {
     assert_eq!(told["measured"], 20);
     let example = told["examples"][0].as_str().unwrap();
     assert!(example.contains("user:w01") && example.contains("user:xw01"), "{told}");
+
+    let mapping = export.host.cordon(&["diff", "hr", "--remap"]).done().items();
+    let pairs =
+        mapping.iter().map(|it| [&it["old"], &it["new"], &it["by"]].map(|it| it.as_str().unwrap()));
+    let mut pairs: Vec<_> = pairs.collect();
+    pairs.sort_unstable();
+    let expected: Vec<_> = (100..120)
+        .map(|number| {
+            [format!("user:w{number:04}"), format!("user:xw{number:04}"), "email".to_owned()]
+        })
+        .collect();
+    let expected: Vec<_> = expected.iter().map(|it| it.each_ref().map(String::as_str)).collect();
+    assert_eq!(pairs, expected);
+    let page = export.host.cordon_as("table", &["diff", "hr", "--remap"]).done().stdout;
+    assert!(page.contains("20 records of resource.user went and came under another id"), "{page}");
+    assert!(
+        export.host.cordon(&["diff", "hr", "--remap", "--kind", "group"]).done().items().is_empty()
+    );
 }
 
 #[test]

@@ -235,7 +235,7 @@ rules! {
         "Look whether the connector still reads roles; have elevations confirmed.";
     REKEYED_BY_VALUES "CRD-D604"
         "Records vanished and came back under other ids, with the same names or numbers."
-        "Reject and restore the ids, or take over the proposed mapping where the source was migrated.";
+        "Reject and restore the ids, or take over the mapping that `cordon diff NAME --remap` proposes, where the source was migrated.";
 
     COLUMN_NEW "CRD-S101"
         "Records have an attribute that they did not have."

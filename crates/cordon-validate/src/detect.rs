@@ -43,3 +43,4 @@ pub use prior::Prior;
 pub use statistic::Statistic;
 pub use step::{Measure, Step};
 pub use targets::TARGETS_MAX;
+pub use values::{Same, same_by_values};

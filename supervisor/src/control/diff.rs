@@ -6,7 +6,7 @@ use cordon_model::{
     AttributeName, Change, ChangeOp, ConnectorName, RecordType, Row, SyncNumber, Value,
 };
 use cordon_store::{ChangeCounts, ReadError, Snapshot, Store};
-use cordon_validate::Delta;
+use cordon_validate::{Delta, Selection};
 use cordon_wire::v1;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
@@ -19,11 +19,13 @@ use crate::host::Handle;
 use crate::session::chain;
 
 mod contrast;
+mod remap;
+
+use contrast::Grouped;
 
 /// Which changes are wanted.
 struct Wanted {
-    ops: Vec<String>,
-    types: Vec<String>,
+    selection: Selection,
     limit: u64,
     /// As sinks are told of them.
     delivered: bool,
@@ -31,9 +33,8 @@ struct Wanted {
 
 impl Wanted {
     fn takes(&self, change: &Change) -> bool {
-        let op = self.ops.is_empty() || self.ops.iter().any(|op| op == change.op.as_str());
-        let label = change.record_type.label();
-        op && (self.types.is_empty() || self.types.iter().any(|known| known == label))
+        self.selection.takes(change.op, change.record_type.label())
+            && self.selection.fits(&change.key)
     }
 }
 
@@ -74,19 +75,12 @@ impl Service {
         request: v1::DiffRequest,
     ) -> Result<Streamed<v1::DiffPart>, Status> {
         let (name, handle) = self.find(&request.connector)?;
-        if let Some(op) = request.ops.iter().find(|op| !is_op(op)) {
-            let message = format!("{op:?} is no change; there are added, removed and modified");
-            return Err(Refusal::invalid("CRD-H002", message).into());
-        }
+        let selection = Selection::new(&request.ops, &request.types, &request.keys)
+            .map_err(|error| Refusal::invalid("CRD-H002", error.to_string()))?;
         let sync = newest_of_interest(&name, &handle, request.sync)?;
         let pair = self.pair(&name, sync, request.against).await?;
         let run = self.host.ledger.run(&name, sync).await.map_err(Refusal::from)?;
-        let wanted = Wanted {
-            ops: request.ops,
-            types: request.types,
-            limit: request.limit,
-            delivered: request.delivered,
-        };
+        let wanted = Wanted { selection, limit: request.limit, delivered: request.delivered };
         let mut waiting = Waiting::new(&handle, sync);
         if waiting.people > 0 {
             waiting.sinks = Some(self.sinks_of(&name).await?);
@@ -139,12 +133,6 @@ impl Service {
     }
 }
 
-fn is_op(op: &str) -> bool {
-    [ChangeOp::Added, ChangeOp::Modified, ChangeOp::Removed]
-        .iter()
-        .any(|known| known.as_str() == op)
-}
-
 /// What was asked for; else what waits for a decision; else the newest snapshot.
 fn newest_of_interest(
     name: &ConnectorName,
@@ -185,13 +173,15 @@ fn send(
     if wanted.delivered {
         header.total = told.or(header.total);
     }
-    header.groups = contrast::groups(store, pair, &total, &sensitive(pair))?;
+    let Grouped { groups, left_out } = contrast::groups(store, pair, &total, &sensitive(pair))?;
+    header.groups = groups;
+    header.not_grouped = left_out;
     let part = v1::DiffPart { part: Some(v1::diff_part::Part::Header(header)) };
     if parts.blocking_send(Ok(part)).is_err() {
         return Ok(());
     }
     let sensitive = sensitive(pair);
-    let mut sent = 0;
+    let (mut sent, mut selected) = (0, v1::ChangeCounts::default());
     let changes = match wanted.delivered {
         true => store.deliveries(before, &pair.after, 0)?,
         false => store.changes(before, &pair.after, 0)?,
@@ -201,15 +191,29 @@ fn send(
         if !wanted.takes(&change) {
             continue;
         }
+        let count = match change.op {
+            ChangeOp::Added => &mut selected.added,
+            ChangeOp::Removed => &mut selected.removed,
+            ChangeOp::Modified => &mut selected.modified,
+        };
+        *count += 1;
         if wanted.limit > 0 && sent == wanted.limit {
-            break;
+            // All are counted where that says more than the total.
+            if wanted.selection.is_all() {
+                break;
+            }
+            continue;
         }
         sent += 1;
         let change = record_change(&change, &sensitive);
         let part = v1::DiffPart { part: Some(v1::diff_part::Part::Change(change)) };
         if parts.blocking_send(Ok(part)).is_err() {
-            break;
+            return Ok(());
         }
+    }
+    if !wanted.selection.is_all() {
+        let part = v1::DiffPart { part: Some(v1::diff_part::Part::Selected(selected)) };
+        let _ = parts.blocking_send(Ok(part));
     }
     Ok(())
 }
@@ -258,6 +262,7 @@ fn header(
         types: types.into_values().collect(),
         total: Some(total),
         groups: Vec::new(),
+        not_grouped: String::new(),
         rest: waiting.rest,
         asked: waiting.asked,
         people: waiting.people,

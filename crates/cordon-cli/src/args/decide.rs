@@ -30,7 +30,7 @@ The digest binds the release to what was reviewed: if the sync that waits is ano
 command exits 6 and nothing is released. On a terminal it asks for the connector's name; without
 one it needs --yes.
 
-With --only, --type or --select ('user:u7*') a part is released, and the rest goes on waiting under the same
+With --only, --kind or --select ('user:u7*') a part is released, and the rest goes on waiting under the same
 number with a new digest. A change is released when each of the three that is given takes it. A part
 must hang together: a grant needs its user and its entitlement.
 
@@ -58,7 +58,7 @@ pub(crate) struct ReleaseArgs {
     #[arg(long, value_name = "CHANGE", value_enum, value_delimiter = ',')]
     pub(crate) only: Vec<Op>,
     /// Only changes of records of these types, as user, group, entitlement, grant
-    #[arg(long = "type", value_name = "TYPE", value_delimiter = ',')]
+    #[arg(long, alias = "type", value_name = "TYPE", value_delimiter = ',')]
     pub(crate) kind: Vec<String>,
     /// Only changes of records with such a key, as 'user:u7*'; may be given more than once
     #[arg(long, value_name = "PATTERN")]

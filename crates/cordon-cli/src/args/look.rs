@@ -145,6 +145,15 @@ pub(crate) enum Op {
 }
 
 impl Op {
+    /// Its word on the command line.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Added => "added",
+            Self::Removed => "removed",
+            Self::Changed => "changed",
+        }
+    }
+
     /// Its word on the wire.
     pub(crate) fn wire(self) -> &'static str {
         match self {
@@ -158,13 +167,14 @@ impl Op {
 /// Of `diff`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Shows 20 changes unless told; json, yaml and ndjson show all. With --exit-code: 3 when there is a
-change.
+Shows 20 changes unless told; json, yaml and ndjson show all. --only, --kind and --select mean what
+they mean to `cordon release`: what they show is what it would release. With --exit-code: 3 when there
+is a change.
 
 Examples:
-  cordon diff hr-csv
   cordon diff hr-csv 418 --against 417 --only removed --kind user
-  cordon diff hr-csv -o ndjson | jq 'select(.op == \"removed\").key'")]
+  cordon diff hr-csv -o ndjson | jq 'select(.op == \"removed\").key'
+  cordon diff hr-csv --remap -o ndjson | jq -r '[.old, .new] | @tsv'")]
 pub(crate) struct DiffArgs {
     /// The connector
     #[arg(value_name = "NAME", add = ArgValueCandidates::new(complete::connectors))]
@@ -179,11 +189,17 @@ pub(crate) struct DiffArgs {
     #[arg(long, value_delimiter = ',', value_name = "CHANGE")]
     pub(crate) only: Vec<Op>,
     /// Only records of these types, as user or grant
-    #[arg(long, value_delimiter = ',', value_name = "TYPE")]
+    #[arg(long, alias = "type", value_delimiter = ',', value_name = "TYPE")]
     pub(crate) kind: Vec<String>,
+    /// Only records with such a key, as 'user:u7*'; may be given more than once
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) select: Vec<String>,
     /// As sinks are told of the changes: with the removals that are pending, and when they are final
     #[arg(long)]
     pub(crate) delivered: bool,
+    /// Instead: which records are those that went, under other ids, by a value that no other has
+    #[arg(long, conflicts_with_all = ["only", "select", "delivered", "full", "limit"])]
+    pub(crate) remap: bool,
     /// Show every change
     #[arg(long, conflicts_with = "limit")]
     pub(crate) full: bool,

@@ -23,6 +23,7 @@ use crate::units;
 mod change;
 mod effect;
 mod groups;
+mod remap;
 
 /// Changes shown to a person who did not say how many.
 const SAMPLE_CHANGES: u64 = 20;
@@ -38,12 +39,11 @@ pub(super) async fn run(
     args: DiffArgs,
     out: &mut Output,
 ) -> Result<Exit, Failure> {
+    if args.remap {
+        return remap::run(client, &args, out).await;
+    }
     let request = request(&args, out.format);
-    let mut seen = Seen {
-        is_selection: !args.only.is_empty() || !args.kind.is_empty(),
-        limit: request.limit,
-        changes: 0,
-    };
+    let mut seen = Seen { selection: selection(&args), selected: None, changes: 0 };
     let mut parts = answer(client.diff(request)).await?;
     let mut header: Option<v1::DiffHeader> = None;
     while let Some(part) = parts.next().await {
@@ -56,6 +56,7 @@ pub(super) async fn run(
                 out.item(&change, |scene| change::page(&change, scene))?;
                 seen.changes += 1;
             }
+            Some(Part::Selected(counts)) => seen.selected = Some(counts),
             _ => {}
         }
     }
@@ -68,15 +69,33 @@ pub(super) async fn run(
         out.flush()?;
     }
     let total = units::changes_sum(&header.total.unwrap_or_default());
-    let is_empty = seen.changes == 0 && (seen.is_selection || total == 0);
+    let is_empty = seen.changes == 0 && (!seen.selection.is_empty() || total == 0);
     Ok(if args.exit_code && !is_empty { Exit::Attention } else { Exit::Done })
 }
 
 /// What was asked for, and how much of it came.
 struct Seen {
-    is_selection: bool,
-    limit: u64,
+    /// The words that select, as they are typed; empty where everything was asked for.
+    selection: String,
+    /// How many changes they take.
+    selected: Option<v1::ChangeCounts>,
     changes: u64,
+}
+
+/// What selects changes, as it is typed for a release, too.
+fn selection(args: &DiffArgs) -> String {
+    let mut words = String::new();
+    if !args.only.is_empty() {
+        let only: Vec<&str> = args.only.iter().map(|op| op.word()).collect();
+        words += &format!(" --only {}", only.join(","));
+    }
+    if !args.kind.is_empty() {
+        words += &format!(" --kind {}", args.kind.join(","));
+    }
+    for pattern in &args.select {
+        words += &format!(" --select '{}'", pattern.replace('\'', r"'\''"));
+    }
+    words
 }
 
 fn request(args: &DiffArgs, format: Format) -> v1::DiffRequest {
@@ -87,6 +106,7 @@ fn request(args: &DiffArgs, format: Format) -> v1::DiffRequest {
         against: args.against.unwrap_or_default(),
         ops: args.only.iter().copied().map(Op::wire).map(str::to_owned).collect(),
         types: args.kind.clone(),
+        keys: args.select.clone(),
         delivered: args.delivered,
         limit: if args.full { 0 } else { args.limit.unwrap_or(unless_told) },
     }
@@ -123,6 +143,9 @@ fn head(header: &v1::DiffHeader, scene: &Scene) -> Page {
         page.section("Where the change is");
         types.write(&mut page, 2);
         groups::write(&header.groups, &mut page);
+        if !header.not_grouped.is_empty() {
+            page.line(&format!("  {}", header.not_grouped));
+        }
     }
     effect::write(header, &mut page);
     page.section("Changes");
@@ -210,27 +233,21 @@ fn share(part: u64, whole: u64) -> String {
 fn foot(header: &v1::DiffHeader, seen: &Seen, scene: &Scene) -> Page {
     let mut page = Page::new();
     let total = header.total.unwrap_or_default();
-    let rest = units::changes_sum(&total).saturating_sub(seen.changes);
-    let may_be_cut = seen.limit != 0 && seen.changes >= seen.limit;
+    let taken = seen.selected.as_ref().unwrap_or(&total);
+    let rest = units::changes_sum(taken).saturating_sub(seen.changes);
     if seen.changes == 0 {
         page.line("  none");
     }
-    if seen.is_selection && may_be_cut {
-        page.line("    there may be more: --full, -o ndjson");
-    } else if !seen.is_selection && rest > 0 {
+    if rest > 0 {
         let rest = units::count(rest);
-        page.line(&format!("    {rest} more: --full, --only removed, --kind user, -o ndjson"));
+        let narrower = if seen.selection.is_empty() { " --only removed, --kind user," } else { "" };
+        page.line(&format!("    {rest} more: --full,{narrower} -o ndjson"));
+    }
+    if let Some(selected) = &seen.selected {
+        page.line(&format!("  selected: {}", in_words(selected)));
     }
     page.end();
-    page.styled(
-        Tone::Strong,
-        &format!(
-            "{} to add, {} to remove, {} to change.",
-            units::count(total.added),
-            units::count(total.removed),
-            units::count(total.modified),
-        ),
-    );
+    page.styled(Tone::Strong, &in_words(&total));
     let digest = units::digest(&header.digest);
     let is_quarantined = header.outcome == "quarantined";
     if is_quarantined {
@@ -258,11 +275,18 @@ fn foot(header: &v1::DiffHeader, seen: &Seen, scene: &Scene) -> Page {
         }
         page.line(&format!("  reject   cordon reject  {name} {sync} --retry --reason \"{etc}\""));
         let people = if header.people > 1 { "   2 people" } else { "" };
+        let selection = &seen.selection;
         page.line(&format!(
-            "  release  cordon release {name} {sync} --digest {digest} --reason \"{etc}\"{people}"
+            "  release  cordon release {name} {sync} --digest {digest}{selection} --reason \"{etc}\"{people}"
         ));
     }
     page
+}
+
+fn in_words(counts: &v1::ChangeCounts) -> String {
+    let [added, removed, modified] =
+        [counts.added, counts.removed, counts.modified].map(units::count);
+    format!("{added} to add, {removed} to remove, {modified} to change.")
 }
 
 #[cfg(test)]
@@ -276,7 +300,8 @@ mod tests {
         for change in changes {
             text += &change::page(change, &scene).plain();
         }
-        let seen = Seen { is_selection: false, limit: 3, changes: changes.len() as u64 };
+        let changes = changes.len() as u64;
+        let seen = Seen { selection: String::new(), selected: None, changes };
         text + &foot(header, &seen, &scene).plain()
     }
 
@@ -320,15 +345,18 @@ mod tests {
     fn a_diff_of_what_is_left_says_what_passed_and_how_many_have_to_agree() {
         let (rest, asked) = (Some(sample::rest()), Some(sample::asked()));
         let header = v1::DiffHeader { rest, asked, people: 2, ..sample::diff_header() };
-        let seen = Seen { is_selection: true, limit: 0, changes: 1 };
+        let selection = " --only added,changed --select 'user:u7*'".to_owned();
+        let seen = Seen { selection, selected: sample::counts(3, 0, 40), changes: 20 };
         insta::assert_snapshot!(foot(&header, &seen, &Scene::fixed()).plain(), @r#"
+            23 more: --full, -o ndjson
+          selected: 3 to add, 0 to remove, 40 to change.
 
         12 to add, 7,019 to remove, 40 to change. None of this has been sent downstream. digest b3:91fe04c2
           ldap-corp 418: 52 changes passed, 7,019 removals are held
           ldap-corp 418: operator-1 (uid 1000) asked to release added, modified ("INC-4411"); a second person has until 16:00:00
           explain  cordon explain CRD-P203
           reject   cordon reject  ldap-corp 418 --retry --reason "…"
-          release  cordon release ldap-corp 418 --digest b3:91fe04c2 --reason "…"   2 people
+          release  cordon release ldap-corp 418 --digest b3:91fe04c2 --only added,changed --select 'user:u7*' --reason "…"   2 people
         "#);
     }
 
@@ -354,7 +382,7 @@ mod tests {
     #[test]
     fn a_change_as_json_has_its_records_as_objects() {
         insta::assert_snapshot!(sample::json(&sample::changes()[1]), @r#"{"op":"modified","record_type":"resource.user","key":"u1044","before":{"ou":"NA","title":"SRE"},"after":{"ou":"NA","title":"Staff SRE"},"pending_since":0}"#);
-        insta::assert_snapshot!(sample::json(&sample::diff_header()), @r#"{"connector":"ldap-corp","sync":418,"against":417,"digest":"91fe04c2aabbccdd00112233445566778899aabbccddeeff0011223344556677","outcome":"quarantined","findings":[{"code":"CRD-P203","severity":"quarantine","subject":"members","message":"read stopped at page 12 of 19","measured":null,"limit":null,"examples":[]},{"code":"CRD-D101","severity":"quarantine","subject":"user","message":"removed 7,019 of 18,204 (38.6 %)","measured":7019,"limit":50,"examples":["u1042","u1043"]},{"code":"CRD-F401","severity":"info","subject":"","message":"finished in 3m 12s","measured":null,"limit":null,"examples":[]}],"types":[{"label":"user","before":18204,"after":11197,"counts":{"added":12,"removed":7019,"modified":40},"carried":0},{"label":"grant","before":100,"after":100,"counts":{"added":0,"removed":0,"modified":0},"carried":25}],"total":{"added":12,"removed":7019,"modified":40},"groups":[{"op":"removed","record_type":"resource.user","attribute":"ou","value":"EMEA","changed":7007,"of_changed":7019,"of_group":7007,"at_least":false},{"op":"modified","record_type":"resource.user","attribute":"title","value":"","changed":19,"of_changed":40,"of_group":null,"at_least":true}],"rest":null,"asked":null,"people":1,"sinks":[{"name":"entra","type":"webhook","state":"live","detail":"","behind":0,"oldest_at":null,"delivered":0}],"told":{"added":12,"removed":7019,"modified":40}}"#);
+        insta::assert_snapshot!(sample::json(&sample::diff_header()), @r#"{"connector":"ldap-corp","sync":418,"against":417,"digest":"91fe04c2aabbccdd00112233445566778899aabbccddeeff0011223344556677","outcome":"quarantined","findings":[{"code":"CRD-P203","severity":"quarantine","subject":"members","message":"read stopped at page 12 of 19","measured":null,"limit":null,"examples":[]},{"code":"CRD-D101","severity":"quarantine","subject":"user","message":"removed 7,019 of 18,204 (38.6 %)","measured":7019,"limit":50,"examples":["u1042","u1043"]},{"code":"CRD-F401","severity":"info","subject":"","message":"finished in 3m 12s","measured":null,"limit":null,"examples":[]}],"types":[{"label":"user","before":18204,"after":11197,"counts":{"added":12,"removed":7019,"modified":40},"carried":0},{"label":"grant","before":100,"after":100,"counts":{"added":0,"removed":0,"modified":0},"carried":25}],"total":{"added":12,"removed":7019,"modified":40},"groups":[{"op":"removed","record_type":"resource.user","attribute":"ou","value":"EMEA","changed":7007,"of_changed":7019,"of_group":7007,"at_least":false},{"op":"modified","record_type":"resource.user","attribute":"title","value":"","changed":19,"of_changed":40,"of_group":null,"at_least":true}],"not_grouped":"","rest":null,"asked":null,"people":1,"sinks":[{"name":"entra","type":"webhook","state":"live","detail":"","behind":0,"oldest_at":null,"delivered":0}],"told":{"added":12,"removed":7019,"modified":40}}"#);
     }
 
     #[test]

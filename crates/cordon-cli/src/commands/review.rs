@@ -224,7 +224,7 @@ mod tests {
     #[test]
     fn the_question_before_a_partial_release_says_of_what_it_is_a_part_and_who_asked() {
         let waiting = v1::QuarantinedSync { asked: Some(sample::asked()), ..sample::waiting() };
-        let part = args(&["--only", "added,changed", "--type", "user", "--select", "user:u7*"]);
+        let part = args(&["--only", "added,changed", "--kind", "user", "--select", "user:u7*"]);
         insta::assert_snapshot!(question(&waiting, &part).plain(), @r#"
         Release sync 418 of ldap-corp (b3:91fe04c2)
           only added, modified of user with key user:u7*; what is not released goes on waiting, out of

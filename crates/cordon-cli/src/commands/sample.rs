@@ -316,6 +316,7 @@ pub(super) fn diff_header() -> v1::DiffHeader {
                 at_least: true,
             },
         ],
+        not_grouped: String::new(),
         rest: None,
         asked: None,
         people: 1,

@@ -172,6 +172,7 @@ view!(DiffHeader {
     types: list,
     total: maybe,
     groups: list,
+    not_grouped,
     rest: maybe,
     asked: maybe,
     people,
@@ -180,6 +181,7 @@ view!(DiffHeader {
 });
 view!(ChangeGroup { op, record_type, attribute, value, changed, of_changed, of_group, at_least });
 view!(TypeChange { label, before, after, counts: maybe, carried });
+view!(Renamed { record_type, old, new, by });
 view!(RecordChange { op, record_type, key, before: object, after: object, pending_since });
 view!(QuarantinedSync {
     connector,
@@ -287,6 +289,7 @@ item!(OrderResponse, "OrderList", |it| it
 item!(Run, "RunList", |it| format!("{}/{}", it.connector, it.sync));
 item!(LogLine, "LogLineList", |it| it.connector.clone());
 item!(RecordChange, "RecordChangeList", |it| it.key.clone());
+item!(Renamed, "RenamedList", |it| it.old.clone());
 item!(QuarantinedSync, "QuarantinedSyncList", |it| format!("{}/{}", it.connector, it.sync));
 item!(Event, "EventList", |it| it.seq.to_string());
 item!(DoctorItem, "DoctorItemList", |it| it.name.clone());

@@ -75,24 +75,28 @@ fn each_command_asks_for_what_its_words_mean() {
         ),
         ("secret check hr-csv", r#"SecretCheckRequest { name: "hr-csv" }"#),
         (
-            "diff hr-csv 13 --against 12 --only removed,changed --kind user --limit 3",
-            r#"DiffRequest { connector: "hr-csv", sync: 13, against: 12, ops: ["removed", "modified"], types: ["user"], limit: 3, delivered: false }"#,
+            "diff hr-csv 13 --remap --type user",
+            r#"RemapRequest { connector: "hr-csv", sync: 13, against: 0, types: ["user"] }"#,
+        ),
+        (
+            "diff hr-csv 13 --against 12 --only removed,changed --kind user --select user:u7* --limit 3",
+            r#"DiffRequest { connector: "hr-csv", sync: 13, against: 12, ops: ["removed", "modified"], types: ["user"], limit: 3, delivered: false, keys: ["user:u7*"] }"#,
         ),
         (
             "diff hr-csv",
-            r#"DiffRequest { connector: "hr-csv", sync: 0, against: 0, ops: [], types: [], limit: 20, delivered: false }"#,
+            r#"DiffRequest { connector: "hr-csv", sync: 0, against: 0, ops: [], types: [], limit: 20, delivered: false, keys: [] }"#,
         ),
         (
             "diff hr-csv --full",
-            r#"DiffRequest { connector: "hr-csv", sync: 0, against: 0, ops: [], types: [], limit: 0, delivered: false }"#,
+            r#"DiffRequest { connector: "hr-csv", sync: 0, against: 0, ops: [], types: [], limit: 0, delivered: false, keys: [] }"#,
         ),
         (
             "diff hr-csv -o json",
-            r#"DiffRequest { connector: "hr-csv", sync: 0, against: 0, ops: [], types: [], limit: 0, delivered: false }"#,
+            r#"DiffRequest { connector: "hr-csv", sync: 0, against: 0, ops: [], types: [], limit: 0, delivered: false, keys: [] }"#,
         ),
         (
             "diff hr-csv --full --delivered",
-            r#"DiffRequest { connector: "hr-csv", sync: 0, against: 0, ops: [], types: [], limit: 0, delivered: true }"#,
+            r#"DiffRequest { connector: "hr-csv", sync: 0, against: 0, ops: [], types: [], limit: 0, delivered: true, keys: [] }"#,
         ),
         ("quarantine", r#"QuarantineRequest { connector: "" }"#),
         (

@@ -106,6 +106,7 @@ impl Control for Scripted {
     type SyncStream = Answers<v1::SyncEvent>;
     type LogsStream = Answers<v1::LogLine>;
     type DiffStream = Answers<v1::DiffPart>;
+    type RemapStream = Answers<v1::Renamed>;
     type EventsStream = Answers<v1::Event>;
 
     async fn status(&self, request: Request<v1::StatusRequest>) -> Answer<v1::StatusResponse> {
@@ -162,6 +163,11 @@ impl Control for Scripted {
     async fn diff(&self, request: Request<v1::DiffRequest>) -> Answer<Self::DiffStream> {
         self.hear(request)?;
         Ok(self.stream(self.script.diff.clone(), false))
+    }
+
+    async fn remap(&self, request: Request<v1::RemapRequest>) -> Answer<Self::RemapStream> {
+        self.hear(request)?;
+        Ok(self.stream(Vec::new(), false))
     }
 
     async fn quarantine(

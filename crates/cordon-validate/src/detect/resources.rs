@@ -11,7 +11,7 @@ use super::statistic::Statistic;
 use super::step::{
     EXAMPLES_MAX, Rows, SYSTEMATIC_MIN, TAIL_MIN, Told, Work, all_proven, by_key, names,
 };
-use super::values;
+use super::values::{self, Same};
 
 impl<'a> Work<'a> {
     pub(super) fn resources(&mut self) {
@@ -29,7 +29,7 @@ impl<'a> Work<'a> {
         let lost: Vec<&Row> = section.lost_rows.iter().map(|(_, row)| row).collect();
         let new: Vec<&Row> = section.new_rows.iter().map(|(_, row)| row).collect();
         let same = values::same_by_values(&lost, &new);
-        for (old, new) in &same {
+        for Same { lost: old, new, .. } in &same {
             let old = section.lost_rows.get(*old).map(|(key, _)| key.high);
             let new = section.new_rows.get(*new).map(|(key, _)| key.high);
             if let Some((old, new)) = old.zip(new) {
@@ -37,8 +37,12 @@ impl<'a> Work<'a> {
             }
         }
         let examples = same.iter().take(EXAMPLES_MAX);
-        let examples = examples.filter_map(|(old, new)| {
-            Some(format!("{} is now {}", lost.get(*old)?.key(), self.new_name(section, *new)?))
+        let examples = examples.filter_map(|same| {
+            Some(format!(
+                "{} is now {}",
+                lost.get(same.lost)?.key(),
+                self.new_name(section, same.new)?
+            ))
         });
         let told = Told::new(label, same.len() as u64, section.before).examples(examples.collect());
         if told.count >= SYSTEMATIC_MIN {

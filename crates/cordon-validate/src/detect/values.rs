@@ -152,9 +152,20 @@ pub(super) fn role(row: &Row) -> Option<&str> {
     Some(text.rsplit([':', '/', '#']).next().unwrap_or(text))
 }
 
+/// A record that went under one id and came under another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Same {
+    /// Which of those that went.
+    pub lost: usize,
+    /// Which of those that came.
+    pub new: usize,
+    /// The attribute whose value says so.
+    pub by: String,
+}
+
 /// Records that went under one id and came under another, by values that one record alone has on
-/// each side. Gives pairs of indexes into `lost` and `new`.
-pub(super) fn same_by_values(lost: &[&Row], new: &[&Row]) -> Vec<(usize, usize)> {
+/// each side.
+pub fn same_by_values(lost: &[&Row], new: &[&Row]) -> Vec<Same> {
     let unique = |rows: &[&Row]| -> BTreeMap<(String, String), Option<usize>> {
         let mut places = BTreeMap::new();
         for (place, row) in rows.iter().enumerate() {
@@ -178,10 +189,10 @@ pub(super) fn same_by_values(lost: &[&Row], new: &[&Row]) -> Vec<(usize, usize)>
     for (value, place) in before {
         let other = after.get(&value).copied().flatten();
         if let Some((old, new)) = place.zip(other) {
-            pairs.entry(old).or_insert(new);
+            pairs.entry(old).or_insert((new, value.0));
         }
     }
-    pairs.into_iter().collect()
+    pairs.into_iter().map(|(lost, (new, by))| Same { lost, new, by }).collect()
 }
 
 #[cfg(test)]
@@ -226,6 +237,7 @@ mod tests {
         let left = row("u1", "a.okafor@corp.example");
         let same = |came: &Row| same_by_values(&[&left], &[came]);
         assert_eq!(same(&row("u2", "b.okafor@corp.example")), []);
-        assert_eq!(same(&row("u2", "a.okafor@corp.example")), [(0, 0)]);
+        let found = Same { lost: 0, new: 0, by: "mail".to_owned() };
+        assert_eq!(same(&row("u2", "a.okafor@corp.example")), [found]);
     }
 }

@@ -1,7 +1,7 @@
 //! Where a change is: the groups of records that explain it, for a diff's head.
 //!
 //! Read from the snapshots when somebody looks, so a sync costs nothing more for it. A change that is
-//! too large to be looked through while a person waits has no groups.
+//! too large to be looked through while a person waits has no groups, and that is said.
 
 use std::collections::BTreeMap;
 
@@ -13,17 +13,31 @@ use cordon_wire::v1;
 use super::Pair;
 use crate::limits::{CONTRAST_CHANGES, CONTRAST_RECORDS};
 
+/// What explains the step between two snapshots.
+#[derive(Debug, Default)]
+pub(super) struct Grouped {
+    pub(super) groups: Vec<v1::ChangeGroup>,
+    /// What was not looked through, in words; empty where everything was.
+    pub(super) left_out: String,
+}
+
 /// The groups that explain the step between two snapshots.
 pub(super) fn groups(
     store: &Store,
     pair: &Pair,
     total: &v1::ChangeCounts,
     masked: &BTreeMap<RecordType, Vec<AttributeName>>,
-) -> Result<Vec<v1::ChangeGroup>, ReadError> {
-    let Some(before) = &pair.before else { return Ok(Vec::new()) };
+) -> Result<Grouped, ReadError> {
+    let Some(before) = &pair.before else { return Ok(Grouped::default()) };
     let changes = total.added.saturating_add(total.removed).saturating_add(total.modified);
-    if !(CHANGES_MIN..=CONTRAST_CHANGES).contains(&changes) {
-        return Ok(Vec::new());
+    if changes < CHANGES_MIN {
+        return Ok(Grouped::default());
+    }
+    if changes > CONTRAST_CHANGES {
+        let left_out = format!(
+            "what {changes} changes have in common is not looked for; it is in up to {CONTRAST_CHANGES}"
+        );
+        return Ok(Grouped { left_out, ..Grouped::default() });
     }
     let masked = masked.iter().flat_map(|(of, names)| {
         names.iter().map(move |name| (of.clone(), name.as_str().to_owned()))
@@ -33,9 +47,15 @@ pub(super) fn groups(
         contrast.note(&change?);
     }
     let mut suspects = contrast.suspects();
+    let mut left_out = Vec::new();
     for (op, side) in [(ChangeOp::Removed, before), (ChangeOp::Added, &pair.after)] {
         for of in suspects.types(op) {
-            if records(side, &of) > CONTRAST_RECORDS {
+            let records = records(side, &of);
+            if records > CONTRAST_RECORDS {
+                left_out.push(format!(
+                    "how many of the {records} records of {of} each group has is not counted; it is \
+                     in up to {CONTRAST_RECORDS}"
+                ));
                 continue;
             }
             for record in store.records(side, &of)? {
@@ -45,7 +65,9 @@ pub(super) fn groups(
             }
         }
     }
-    Ok(suspects.into_groups().into_iter().map(group).collect())
+    left_out.dedup();
+    let groups = suspects.into_groups().into_iter().map(group).collect();
+    Ok(Grouped { groups, left_out: left_out.join("; ") })
 }
 
 fn records(of: &Snapshot, record_type: &RecordType) -> u64 {
