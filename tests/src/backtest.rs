@@ -138,7 +138,7 @@ fn a_backtest_believes_what_the_source_answered_then() {
     assert!(told[2].contains("CRD-V101"), "{told:?}");
     // Who does not believe it, or does not ask, holds what was gone.
     for guard in ["removals_verified = \"note\"", "lookup.keys = 0"] {
-        host.put("other.toml", &format!("[guard]\nshape = \"off\"\n{guard}\n"));
+        host.put("other.toml", format!("[guard]\nshape = \"off\"\n{guard}\n"));
         let other = host.path("other.toml").display().to_string();
         let answer = host.cordon(&["backtest", "src", "--policy", &other]).done().json();
         let told = table(&answer);
