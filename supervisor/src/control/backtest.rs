@@ -7,13 +7,12 @@
 //!
 //! Absent: what a person saw and did not release then, and removals that were held apart.
 
+mod again;
 mod then;
 
 use cordon_ledger::{DRY_RUN, RunOutcome, RunRow, TRIGGER_RELEASE};
-use cordon_model::{ConnectorName, Finding, Severity, SyncNumber};
-use cordon_store::{ReadError, Snapshot, Store};
-use cordon_validate::lookup::{Lookup, asks_the_source};
-use cordon_validate::{Candidate, History, Judged, Policy, Verdict, codes, judge};
+use cordon_model::{ConnectorName, Finding, Severity};
+use cordon_validate::{Policy, Verdict, codes};
 use cordon_wire::v1;
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -23,20 +22,14 @@ use super::problem::Refusal;
 use super::status::counts;
 use super::{Service, render};
 use crate::config::ConfigError;
-use crate::gate::{Looked, changes_of, look};
 use crate::session::chain;
-use then::{Then, Waited};
+use again::{Again, Kept};
+use then::Then;
 
 /// Syncs that are looked at, newest first.
 const RUNS_MAX: u32 = 10_000;
 /// What is tried when no policy is given, in words.
 pub(super) const DEFAULTS: &str = "the defaults";
-
-/// A sync whose records are kept, with those that it was compared with.
-struct Kept {
-    before: Option<Snapshot>,
-    after: Snapshot,
-}
 
 /// Syncs that were judged again, oldest first.
 pub(super) struct Replayed {
@@ -142,100 +135,6 @@ fn is_judged(run: &RunRow) -> bool {
 
 fn judged_at(run: &RunRow) -> Timestamp {
     run.ended_at.unwrap_or(run.started_at)
-}
-
-/// What was known when a sync was judged, for judging it once more.
-struct Again {
-    history: History,
-    /// What the source said then of records that were missing.
-    answers: Option<Lookup>,
-    /// The sync that waited then.
-    waited: Option<Waited>,
-    content_digest: String,
-    at: Timestamp,
-}
-
-impl Again {
-    /// Judges a stored sync once more; in words why not, where its records are gone.
-    fn judge(
-        self,
-        store: &Store,
-        connector: &ConnectorName,
-        sync: SyncNumber,
-        policy: &Policy,
-    ) -> Result<Result<(Kept, Verdict), String>, ReadError> {
-        let Some(after) = found(store.candidate(connector, sync))?.map_or_else(
-            || found(store.snapshot(connector, sync)),
-            |candidate| Ok(Some(candidate)),
-        )?
-        else {
-            return Ok(Err("its records are no longer kept".to_owned()));
-        };
-        let before = match after.manifest.against {
-            None => None,
-            Some(against) => match found(store.snapshot(connector, against))? {
-                Some(snapshot) => Some(snapshot),
-                None => {
-                    let why = format!(
-                        "snapshot {against}, which it was compared with, is no longer kept"
-                    );
-                    return Ok(Err(why));
-                }
-            },
-        };
-        let looked = look(store, policy, before.as_ref(), &after, self.at)?;
-        let Looked { rules, protected_removed, protected_unlisted, marked_grants } = looked;
-        let manifest = &after.manifest;
-        let earlier = self
-            .waited
-            .and_then(|waited| waited.as_earlier(&self.content_digest, manifest.against, policy));
-        let history = History {
-            rules,
-            protected_removed,
-            protected_unlisted,
-            marked_grants,
-            earlier,
-            ..self.history
-        };
-        let candidate = Candidate {
-            connector: connector.clone(),
-            sync,
-            digest: after.digest.to_string(),
-            against: manifest.against,
-            census: manifest.census.clone(),
-            delta: manifest.delta.clone(),
-            defects: manifest.defects.clone(),
-            step: manifest.step.clone(),
-            pending: manifest.pending,
-        };
-        let census = before.as_ref().map(|snapshot| &snapshot.manifest.census);
-        let judged = judge(census, candidate.clone(), &history, policy);
-        let judged = match self.answers {
-            Some(answers) if would_ask(&judged, &candidate, policy) => {
-                let confidence = policy.lookup.confidence;
-                let lookup = Some(Lookup { confidence, ..answers });
-                judge(census, candidate, &History { lookup, ..history }, policy)
-            }
-            _ => judged,
-        };
-        let verdict = judged.verdict().clone();
-        Ok(Ok((Kept { before, after }, verdict)))
-    }
-}
-
-/// Whether the source would be asked for what is missing.
-fn would_ask(judged: &Judged, candidate: &Candidate, policy: &Policy) -> bool {
-    let removed = changes_of(&candidate.census, candidate.delta.as_ref()).removed;
-    let may_ask = policy.lookup.keys > 0 && policy.lookup.per_second > 0;
-    candidate.against.is_some() && may_ask && asks_the_source(judged.verdict(), removed, policy)
-}
-
-fn found(read: Result<Snapshot, ReadError>) -> Result<Option<Snapshot>, ReadError> {
-    match read {
-        Ok(snapshot) => Ok(Some(snapshot)),
-        Err(ReadError::Missing { .. }) => Ok(None),
-        Err(error) => Err(error),
-    }
 }
 
 fn holding(findings: &[Finding]) -> Vec<String> {
