@@ -73,6 +73,8 @@ mod service;
 #[cfg(test)]
 mod shape;
 #[cfg(test)]
+mod shipped;
+#[cfg(test)]
 mod state;
 #[cfg(test)]
 mod sweep;
