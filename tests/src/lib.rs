@@ -9,6 +9,10 @@ mod backtest;
 #[cfg(test)]
 mod baton;
 #[cfg(test)]
+mod checks;
+#[cfg(test)]
+mod company;
+#[cfg(test)]
 mod conformance;
 #[cfg(test)]
 mod containment;
