@@ -271,9 +271,10 @@ const FAULTS: [(&str, &str, &str); 66] = [
 ];
 
 /// Faults that no question shows, and why.
-const UNSEEN: [(&str, &str); 4] = [
+const UNSEEN: [(&str, &str); 5] = [
     ("dial", "the walls stop it; no connector can be asked where it would go"),
     ("schema-drop", "another description is another connector, not a fault"),
+    ("schema-require", "another description is another connector, not a fault"),
     ("schema-type", "another description is another connector, not a fault"),
     ("secret-field", "it marks a field as secret, which is no fault"),
 ];

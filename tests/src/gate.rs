@@ -106,13 +106,13 @@ fn grants_of_nothing_are_quarantined() {
 #[test]
 fn a_lost_attribute_is_quarantined() {
     let end = check("describe", "schema-drop:email");
-    assert!(end.starts_with("quarantined ") && end.contains("CRD-S"), "{end}");
+    assert!(end.starts_with("quarantined ") && end.contains("CRD-S302"), "{end}");
 }
 
 #[test]
 fn an_attribute_that_changed_its_type_is_quarantined() {
     let end = check("describe", "schema-type:email");
-    assert!(end.starts_with("quarantined ") && end.contains("CRD-S"), "{end}");
+    assert!(end.starts_with("quarantined ") && end.contains("CRD-S301"), "{end}");
 }
 
 #[test]

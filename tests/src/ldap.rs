@@ -157,6 +157,38 @@ fn a_department_that_is_hidden_in_silence_is_quarantined_and_its_people_are_not_
 }
 
 #[test]
+fn a_server_that_answers_with_an_empty_list_changes_nothing() {
+    let Some((mut server, host)) = accepted(&json!({})) else { return };
+    let before = host.changes("out");
+    // Without a right to anything below the base a server answers every search with success.
+    server.allow(&Access::without(&format!("dn.children={BASE} by anonymous auth by * none")));
+    host.sync("dir");
+    let run = newest_run(&host, "dir");
+    assert_eq!(run["outcome"], "quarantined", "{run}");
+    let held = held_by(&run);
+    for code in ["CRD-C201", "CRD-C202"] {
+        assert!(held.contains(&code.to_owned()), "no {code} in {held:?}");
+    }
+    // The connector itself does not believe in a directory without people.
+    let why = findings(&run, "CRD-C102").join("\n");
+    assert!(why.contains("no user is found"), "{why}");
+    assert_eq!((last_good(&host, "dir"), host.changes("out")), (1, before.clone()));
+    // Without one to the base itself it says that there is no such thing: nothing is known, so nothing
+    // is gone.
+    server.allow(&Access::without(&format!("dn.subtree={BASE} by anonymous auth by * none")));
+    host.sync("dir");
+    let run = newest_run(&host, "dir");
+    assert_eq!(findings(&run, "CRD-C102").len(), 3, "{run}");
+    delivered(&host);
+    assert_eq!(removed(&host, before.len()), Vec::<String>::new());
+    // The right is given back: nothing was lost.
+    server.allow(&Access::default());
+    assert_eq!(run_of(&host.sync("dir").done())["outcome"], "committed");
+    delivered(&host);
+    assert_eq!(host.changes("out"), before);
+}
+
+#[test]
 fn a_first_sync_that_does_not_see_a_department_is_not_believed() {
     let rule = format!("dn.subtree={} by * none", Seed::department(3));
     let Some(server) = Slapd::start(&Seed::small(), &Access::without(&rule)) else { return };

@@ -9,6 +9,10 @@ mod backtest;
 #[cfg(test)]
 mod baton;
 #[cfg(test)]
+mod checks;
+#[cfg(test)]
+mod company;
+#[cfg(test)]
 mod conformance;
 #[cfg(test)]
 mod containment;
@@ -72,6 +76,8 @@ mod secrets;
 mod service;
 #[cfg(test)]
 mod shape;
+#[cfg(test)]
+mod shipped;
 #[cfg(test)]
 mod state;
 #[cfg(test)]

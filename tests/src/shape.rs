@@ -3,40 +3,15 @@
 use cordon_testkit::{Connector, Host, Scenario};
 use serde_json::{Value, json};
 
-use crate::export::Export;
+use crate::export::{Export, Worker, csv, scattered, workers};
 use crate::world::{believed_from, delivered, held_by, last_good, run_of};
-
-/// A worker of an export.
-#[derive(Clone)]
-struct Worker {
-    id: String,
-    mail: String,
-    teams: String,
-}
-
-/// So many workers, each in a team.
-fn workers(count: u32) -> Vec<Worker> {
-    let worker = |number: u32| Worker {
-        id: format!("w{number:04}"),
-        mail: format!("worker{number}@corp.example"),
-        teams: format!("t{}", number % 7),
-    };
-    (0..count).map(worker).collect()
-}
 
 /// An export of them is read under that guard, and was accepted.
 #[track_caller]
 fn accepted(guard: Value, workers: &[Worker]) -> Export {
-    let groups = json!({ "column": "teams", "separator": ";" });
-    let config = json!({ "columns": { "email": "mail" }, "groups": groups });
-    let export = Export::read_with(config, guard);
+    let export = Export::of_workers(guard);
     assert_eq!(export.sync(&csv(workers))["outcome"], "committed");
     export
-}
-
-fn csv(workers: &[Worker]) -> String {
-    let rows: Vec<_> = workers.iter().map(|w| format!("{},{},{}", w.id, w.mail, w.teams)).collect();
-    format!("id,mail,teams\n{}\n", rows.join("\n"))
 }
 
 /// A person is woken at once, and the source is not asked: what is shown is the shape alone.
@@ -52,13 +27,6 @@ fn blind() -> Value {
 /// The last so many of a listing are lost.
 fn cut(workers: &[Worker], lost: usize) -> Vec<Worker> {
     workers[..workers.len() - lost].to_vec()
-}
-
-/// So many have left, from all over the listing.
-fn scattered(workers: &[Worker], gone: usize) -> Vec<Worker> {
-    let apart = workers.len() / gone;
-    let stays = |at: usize| at % apart != apart / 2 || at / apart >= gone;
-    workers.iter().enumerate().filter(|(at, _)| stays(*at)).map(|(_, w)| w.clone()).collect()
 }
 
 #[test]

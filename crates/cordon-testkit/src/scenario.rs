@@ -282,6 +282,8 @@ words! {
     "schema-drop" SchemaDrop(String);
     /// Knows an attribute of users as a number.
     "schema-type" SchemaType(String);
+    /// Announces an attribute of users as one that each of them has.
+    "schema-require" SchemaRequire(String);
     /// Leaves an attribute of users empty.
     "null-attribute" NullAttribute(String);
     /// Sends a column that it did not announce.

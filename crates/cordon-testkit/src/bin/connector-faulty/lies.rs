@@ -25,6 +25,11 @@ pub(crate) fn description(scenario: &Scenario) -> v1::DescribeResponse {
                     attribute.r#type = v1::AttributeType::Integer.into();
                 }
             }
+            Act::SchemaRequire(name) => {
+                for attribute in users.attributes.iter_mut().filter(|known| known.name == *name) {
+                    attribute.required = true;
+                }
+            }
             Act::SecretField(name) => {
                 let secret = serde_json::json!({ "type": "string", "writeOnly": true });
                 // `secrets.key` is a field inside another.
