@@ -62,6 +62,31 @@ fn an_empty_source_is_caught_and_the_figures_have_their_names() {
     for key in ["false_without_mass", "recall_5plus"] {
         assert!(own[key].is_number(), "{key}");
     }
+    assert_eq!(own["by_feed_at_budget"]["small"]["1"], 1.0);
+    assert_eq!(report["changed_days"], 1);
+    let again = &report["second_reading"];
+    assert_eq!(again["name"], "cordon-read-again");
+    assert_eq!(again["recall"], 1.0);
+    assert_eq!(again["by_class"]["empty"], 1.0);
+    assert_eq!(again["readings_per_feed_year"], 0.0);
+    assert_eq!(report["explained"], serde_json::Value::Null);
+}
+
+/// With a threshold that nothing reaches every fault is missed, so that there is something to explain.
+#[test]
+fn what_is_explained_is_part_of_the_json() {
+    let folder = tempfile::tempdir().unwrap();
+    small(folder.path());
+    let output = run(folder.path(), &["--output", "json", "--explain", "--hold", "1000"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let missed = &report["explained"]["missed"][0];
+    assert_eq!(missed["variant"], "empty");
+    assert_eq!(missed["feed"], "small");
+    assert_eq!(missed["read_again"], true);
+    assert!(missed["why"][0]["statistic"].is_string(), "{missed}");
+    assert_eq!(report["explained"]["held"], serde_json::json!([]));
+    assert_eq!(report["second_reading"]["recall"], 1.0);
 }
 
 #[test]
