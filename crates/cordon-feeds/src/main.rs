@@ -7,6 +7,7 @@ mod baselines;
 mod company;
 mod explain;
 mod listing;
+mod misses;
 mod print;
 mod prior;
 mod read;
@@ -43,6 +44,9 @@ struct Args {
     /// Make the prior of these feeds, and write it there
     #[arg(long)]
     write_prior: Option<PathBuf>,
+    /// Write the misses there, one by one, with a table by class and feed
+    #[arg(long, requires = "leave_one_out")]
+    write_misses: Option<PathBuf>,
     /// Count too what would be held of made-up companies, in which nothing is a fault
     #[arg(long)]
     companies: bool,
@@ -92,9 +96,12 @@ fn run(args: &Args) -> anyhow::Result<()> {
     })?;
     let companies = if args.companies { companies(args, &honest)? } else { Vec::new() };
     let mut report = report(&replayed, &companies, args.hold);
-    if args.explain {
-        report.explained = Some(explain::explained(&replayed, &companies, args.hold));
+    let explained = explain::explained(&replayed, &companies, args.hold);
+    if let Some(path) = &args.write_misses {
+        let page = misses::page(&report, &replayed, &explained.missed, args.hold);
+        std::fs::write(path, page).with_context(|| format!("cannot write {path:?}"))?;
     }
+    report.explained = args.explain.then_some(explained);
     let mut out = std::io::stdout().lock();
     if args.output == Format::Json {
         writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;

@@ -90,6 +90,26 @@ fn what_is_explained_is_part_of_the_json() {
 }
 
 #[test]
+fn misses_are_written_one_by_one_beside_what_each_feed_has_of_a_class() {
+    let folder = tempfile::tempdir().unwrap();
+    small(folder.path());
+    let page = folder.path().join("misses.md");
+    let page = page.to_str().unwrap();
+    let output = run(folder.path(), &["--write-misses", page]);
+    assert!(!output.status.success(), "a prior that has seen the feeds tells nothing of others");
+    let output = run(folder.path(), &["--leave-one-out", "--hold", "1000", "--write-misses", page]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = fs::read_to_string(page).unwrap();
+    assert!(text.contains("\n| empty | 0.0 % | 100 % | 0/1 |\n"), "{text}");
+    assert!(text.contains("\n| empty | small | 120 | 82 | yes | "), "{text}");
+    let caught = run(folder.path(), &["--leave-one-out", "--write-misses", page]);
+    assert!(caught.status.success());
+    let text = fs::read_to_string(page).unwrap();
+    assert!(text.contains("\n| empty | 100 % | 100 % | 1/1 |\n"), "{text}");
+    assert!(!text.contains("| small | 120 |"), "{text}");
+}
+
+#[test]
 fn a_feed_that_is_not_right_is_named_with_its_line() {
     let folder = tempfile::tempdir().unwrap();
     let (daily, case) = small(folder.path());
