@@ -1,11 +1,12 @@
 //! What others do, as far as their documents tell: fixed limits, contract tests, and monitors of
 //! metrics. Each gives a score that grows with suspicion, and the score at which it holds a sync.
 
+mod contract;
+
 use std::collections::{BTreeMap, VecDeque};
 
-use cordon_model::Value;
-
 use crate::listing::Listing;
+use contract::Contract;
 
 /// Days that monitors look back on.
 const DAYS_MAX: usize = 60;
@@ -19,6 +20,8 @@ pub(crate) enum Baseline {
     RemovedCount(u64),
     /// Schema, keys, references and required values, and a tenth of the records.
     Contract,
+    /// The same, and instead of a tenth what one in two hundred of the source's own days removed.
+    ContractQuantile,
     /// Median and its absolute deviation over 60 days.
     Deviation,
     /// Mean and standard deviation over 14 days.
@@ -28,12 +31,13 @@ pub(crate) enum Baseline {
 }
 
 impl Baseline {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Removed(20),
         Self::Removed(10),
         Self::Removed(5),
         Self::RemovedCount(500),
         Self::Contract,
+        Self::ContractQuantile,
         Self::Deviation,
         Self::ZScore,
         Self::History,
@@ -44,6 +48,7 @@ impl Baseline {
             Self::Removed(percent) => format!("removals-{percent}%"),
             Self::RemovedCount(count) => format!("removals-{count}"),
             Self::Contract => "contract-tests".into(),
+            Self::ContractQuantile => "contract-tests-quantile".into(),
             Self::Deviation => "mad-60d".into(),
             Self::ZScore => "zscore-14d".into(),
             Self::History => "auto-validate-by-history".into(),
@@ -57,6 +62,7 @@ impl Baseline {
             Self::Removed(percent) => (percent as f64 / 100.0).next_up(),
             Self::RemovedCount(count) => (count as f64).next_up(),
             Self::Contract => 0.1_f64.next_up(),
+            Self::ContractQuantile => 0.5_f64.next_up(),
             Self::Deviation => 3.5,
             Self::ZScore => 3.0,
             Self::History => 3.0,
@@ -67,8 +73,10 @@ impl Baseline {
         match self {
             Self::Removed(_) => facts.removed_share,
             Self::RemovedCount(_) => facts.removed as f64,
-            Self::Contract if facts.broken => f64::INFINITY,
+            // What breaks the contract comes before every loss that does not.
+            Self::Contract | Self::ContractQuantile if facts.broken => 1.0 + facts.removed_share,
             Self::Contract => facts.removed_share,
+            Self::ContractQuantile => past.beyond_quantile(facts.removed_share),
             Self::Deviation => past.deviation(facts),
             Self::ZScore => past.z_score(facts),
             Self::History => past.intervals(facts),
@@ -85,68 +93,24 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
-    pub(crate) fn of(before: &Listing, after: &Listing, repeated: u64) -> Self {
-        let mut facts = Self {
-            removed_share: 0.0,
-            removed: 0,
-            broken: repeated > 0,
+    pub(crate) fn of(before: &Listing, after: &Listing, repeated: u64, past: &Past) -> Self {
+        let (removed, removed_share) = removed(before, after);
+        Self {
+            removed_share,
+            removed,
+            broken: past.contract.is_broken(before, after, repeated),
             metrics: metrics(after, repeated),
-        };
-        let mut ids = std::collections::HashSet::new();
-        for (old, new) in before.sections.iter().zip(&after.sections) {
-            let gone = old.items.iter().filter(|item| new.find(item.key).is_none()).count() as u64;
-            facts.removed += gone;
-            if !old.items.is_empty() {
-                let share = gone as f64 / old.items.len() as f64;
-                facts.removed_share = facts.removed_share.max(share);
-                facts.broken |= new.items.is_empty();
-            }
-            // Whatever all records had is taken for required, as a contract written on that day
-            // would; and types stay.
-            for (name, count) in &old.columns {
-                let required = *count == old.items.len() as u64;
-                let now = new.columns.get(name).copied().unwrap_or_default();
-                facts.broken |= required && now < new.items.len() as u64;
-            }
-            facts.broken |= retyped(old, new);
-            if old.record_type.kind == cordon_model::RecordKind::Resource {
-                ids.extend(new.items.iter().map(|item| item.key.high));
-            }
         }
-        let grants =
-            after.sections.iter().filter(|s| s.record_type.kind == cordon_model::RecordKind::Grant);
-        let dangling = grants.flat_map(|s| &s.items).any(|item| !ids.contains(&item.key.high));
-        facts.broken |= dangling;
-        facts
     }
 }
 
-fn retyped(old: &crate::listing::Section, new: &crate::listing::Section) -> bool {
-    let kinds = |section: &crate::listing::Section| -> BTreeMap<String, u8> {
-        let mut kinds = BTreeMap::new();
-        for item in &section.items {
-            for (name, value) in &item.row.values {
-                if !kinds.contains_key(name) {
-                    kinds.insert(name.clone(), kind(value));
-                }
-            }
-        }
-        kinds
-    };
-    if old.items.iter().zip(&new.items).all(|(a, b)| a.place.hash == b.place.hash) {
-        return false;
-    }
-    let now = kinds(new);
-    kinds(old).iter().any(|(name, kind)| now.get(name).is_some_and(|now| now != kind))
-}
-
-fn kind(value: &Value) -> u8 {
-    match value {
-        Value::Text(_) => 0,
-        Value::Integer(_) => 1,
-        Value::Boolean(_) => 2,
-        Value::Timestamp(_) => 3,
-    }
+/// Records that went, and the largest share of a type that did.
+fn removed(before: &Listing, after: &Listing) -> (u64, f64) {
+    let types = before.sections.iter().zip(&after.sections).map(|(old, new)| {
+        let gone = old.items.iter().filter(|item| new.find(item.key).is_none()).count();
+        (gone as u64, gone as f64 / old.items.len().max(1) as f64)
+    });
+    types.fold((0, 0.0), |(sum, most), (gone, share)| (sum + gone, share.max(most)))
 }
 
 /// Numbers of a sync that monitors follow: counts, filling of columns, grants by principal.
@@ -164,22 +128,41 @@ fn metrics(of: &Listing, repeated: u64) -> BTreeMap<String, f64> {
     metrics
 }
 
-/// What monitors remember of the last days, unchanged days included.
+/// What monitors remember of the last days, unchanged days included, and contracts of all of them.
 #[derive(Default)]
 pub(crate) struct Past {
     days: VecDeque<BTreeMap<String, f64>>,
+    contract: Contract,
+    /// The largest share of a type that each changed day removed, ascending.
+    shares: Vec<f64>,
+    quiet_days: usize,
 }
 
 impl Past {
-    pub(crate) fn learn(&mut self, _before: &Listing, after: &Listing) {
+    /// A day with a change; in the set-up, contracts are still being written.
+    pub(crate) fn learn(&mut self, before: &Listing, after: &Listing, setting_up: bool) {
+        let (_, share) = removed(before, after);
+        self.shares.insert(self.shares.partition_point(|known| *known < share), share);
+        self.contract.see(after, setting_up);
         self.push(metrics(after, 0));
     }
 
     /// Days on which nothing changed.
-    pub(crate) fn stay(&mut self, listing: &Listing, days: i64) {
-        for _ in 0..usize::try_from(days).unwrap_or_default().min(DAYS_MAX) {
+    pub(crate) fn stay(&mut self, listing: &Listing, days: i64, setting_up: bool) {
+        let days = usize::try_from(days).unwrap_or_default();
+        self.quiet_days += days;
+        self.contract.see(listing, setting_up);
+        for _ in 0..days.min(DAYS_MAX) {
             self.push(metrics(listing, 0));
         }
+    }
+
+    /// How far a share is beyond what 99.5 % of all days removed at most: a half at it, one at most.
+    fn beyond_quantile(&self, share: f64) -> f64 {
+        let rank = (self.quiet_days + self.shares.len()) * 995 / 1000;
+        let usual = rank.checked_sub(self.quiet_days).and_then(|at| self.shares.get(at));
+        let usual = usual.copied().unwrap_or_default().max(0.002);
+        share / (share + usual)
     }
 
     fn push(&mut self, metrics: BTreeMap<String, f64>) {

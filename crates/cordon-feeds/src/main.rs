@@ -5,7 +5,10 @@
 
 mod baselines;
 mod company;
+mod explain;
 mod listing;
+mod misses;
+mod print;
 mod prior;
 mod read;
 mod replay;
@@ -41,6 +44,9 @@ struct Args {
     /// Make the prior of these feeds, and write it there
     #[arg(long)]
     write_prior: Option<PathBuf>,
+    /// Write the misses there, one by one, with a table by class and feed
+    #[arg(long, requires = "leave_one_out")]
+    write_misses: Option<PathBuf>,
     /// Count too what would be held of made-up companies, in which nothing is a fault
     #[arg(long)]
     companies: bool,
@@ -89,16 +95,22 @@ fn run(args: &Args) -> anyhow::Result<()> {
         replay::replay(feed, &Prior::of(&others), args.hold)
     })?;
     let companies = if args.companies { companies(args, &honest)? } else { Vec::new() };
-    let report = report(&replayed, &companies, args.hold);
+    let mut report = report(&replayed, &companies, args.hold);
+    let explained = explain::explained(&replayed, &companies, args.hold);
+    if let Some(path) = &args.write_misses {
+        let page = misses::page(&report, &replayed, &explained.missed, args.hold);
+        std::fs::write(path, page).with_context(|| format!("cannot write {path:?}"))?;
+    }
+    report.explained = args.explain.then_some(explained);
     let mut out = std::io::stdout().lock();
     if args.output == Format::Json {
         writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
-    } else {
-        table(&report, &mut out)?;
+        return Ok(());
     }
-    if args.explain {
-        explain(&replayed, args.hold, &mut out)?;
-        held_days(&companies, "company", args.hold, &mut out)?;
+    print::table(&report, &mut out)?;
+    if let Some(explained) = &report.explained {
+        print::details(&report, &mut out)?;
+        explained.print(&mut out)?;
     }
     Ok(())
 }
@@ -149,67 +161,9 @@ fn report(replayed: &[Replayed], companies: &[Replayed], hold: f64) -> Report {
     Report {
         feed_years: replayed.iter().map(|feed| feed.years).sum(),
         syncs: replayed.iter().map(|feed| feed.syncs).sum(),
+        changed_days: score::changed_days(replayed),
         detectors,
+        second_reading: score::second_reading(hold, replayed),
+        explained: None,
     }
-}
-
-fn table(report: &Report, out: &mut dyn Write) -> std::io::Result<()> {
-    writeln!(out, "{:.1} feed-years, {} syncs", report.feed_years, report.syncs)?;
-    writeln!(
-        out,
-        "{:<26} {:>7} {:>8} {:>7} {:>7}   at 0.5    at 1    at 2    at 4",
-        "detector", "false/y", "w/o mass", "recall", "5 plus"
-    )?;
-    for one in &report.detectors {
-        write!(
-            out,
-            "{:<26} {:>7.2} {:>8.2} {:>6.1}% {:>6.1}%",
-            one.name,
-            one.false_per_feed_year,
-            one.false_without_mass,
-            one.recall * 100.0,
-            one.recall_5plus * 100.0
-        )?;
-        for budget in one.at_budget.values() {
-            write!(out, "  {:>5.1}%", budget * 100.0)?;
-        }
-        match one.company_days_held {
-            Some(held) => writeln!(out, "  {held:>6.2} company days/y")?,
-            None => writeln!(out)?,
-        }
-    }
-    Ok(())
-}
-
-fn explain(replayed: &[Replayed], hold: f64, out: &mut dyn Write) -> std::io::Result<()> {
-    let figures = score::figures("cordon".into(), 0, hold, replayed);
-    writeln!(out, "thresholds {:?}", figures.thresholds)?;
-    for (variant, recall) in figures.by_variant.iter().filter(|(_, recall)| **recall < 1.0) {
-        writeln!(out, "variant {variant} {recall:.3}")?;
-    }
-    held_days(replayed, "false", hold, out)?;
-    for feed in replayed {
-        for case in feed.cases.iter().filter(|case| !score::is_caught(case, feed, 0, hold)) {
-            let (name, affected) = (&case.variant, case.affected);
-            writeln!(out, "missed {} {} {name} {affected} {:?}", feed.name, case.day, case.why)?;
-        }
-    }
-    Ok(())
-}
-
-/// Honest days that are held, and why.
-fn held_days(
-    replayed: &[Replayed],
-    word: &str,
-    hold: f64,
-    out: &mut dyn Write,
-) -> std::io::Result<()> {
-    for feed in replayed {
-        let held = feed.days.iter().filter(|day| day.settled);
-        for day in held.filter(|day| day.scores.first().is_some_and(|s| *s >= hold)) {
-            let mass = if day.mass { " mass" } else { "" };
-            writeln!(out, "{word} {} {}{mass} {:?}", feed.name, day.day, day.why)?;
-        }
-    }
-    Ok(())
 }
