@@ -112,24 +112,26 @@ fn as_shipped_half_a_percent_lost_by_a_source_that_only_loses_is_held_at_once() 
     names(&held_by(&run), "CRD-D501");
 }
 
-/// While somebody joins with every sync, too, each loss is a day like any other. What they add up to is
-/// noticed when a hundredth is gone, and read again with every sync from then on.
+/// While somebody joins with every sync, too, each loss is a day like any other, and passes when the
+/// second reading brings the same. What they add up to is not made usual by that.
 #[test]
-fn as_shipped_half_a_percent_lost_every_sync_beside_joiners_is_read_again_each_time() {
+fn as_shipped_half_a_percent_lost_every_sync_beside_joiners_is_held_before_a_twentieth_is_gone() {
     let export = quiet();
     let mut staff = workers(1_000);
-    for sync in 1..=4 {
+    let held = (1..=9).find(|sync| {
         staff = scattered(&staff, 5);
-        staff.extend(workers(1_000 + sync).split_off(999 + sync as usize));
-        let run = export.sync(&csv(&staff));
-        if sync == 1 {
-            assert_eq!(run["outcome"], "committed", "{run}");
-            continue;
+        staff.extend(workers(1_000 + sync).split_off(999 + *sync as usize));
+        let mut run = export.sync(&csv(&staff));
+        if held_by(&run) == ["CRD-V301"] {
+            assert!(run["findings"].to_string().contains("CRD-D506"), "{run}");
+            run = export.sync(&csv(&staff));
         }
-        assert_eq!(held_by(&run), ["CRD-V301"], "{run}");
-        assert!(run["findings"].to_string().contains("CRD-D506"), "{run}");
-        assert_eq!(export.sync(&csv(&staff))["outcome"], "committed");
-    }
+        if run["outcome"] == "quarantined" {
+            assert_eq!(held_by(&run), ["CRD-D506"], "{run}");
+        }
+        run["outcome"] == "quarantined"
+    });
+    assert!(held.is_some(), "forty-five of a thousand are gone, and nobody was asked");
 }
 
 #[test]

@@ -38,6 +38,9 @@ pub struct Memory {
     top: BTreeMap<Statistic, Vec<f64>>,
     /// The same of syncs that a person released.
     released: BTreeMap<Statistic, Vec<f64>>,
+    /// Of statistics that add up the last syncs the largest values of the current window.
+    #[serde(default)]
+    running: BTreeMap<Statistic, f64>,
     /// The last syncs, newest last.
     window: VecDeque<Loss>,
     /// Fingerprints of accepted contents, newest last.
@@ -81,7 +84,10 @@ impl Memory {
             values.iter().filter(|known| **known >= value * ABOUT).count() as u64
         };
         // Released once, it was an exception; from the second time on it is a habit.
-        (among(&self.top) + among(&self.released).saturating_sub(1), self.changed)
+        let own = among(&self.top) + among(&self.released).saturating_sub(1);
+        // A window's value stands for all its syncs.
+        let each = if adds_up(statistic) { WINDOW as u64 } else { 1 };
+        (own.saturating_mul(each).min(self.changed), self.changed)
     }
 
     /// The largest value that is remembered.
@@ -103,10 +109,21 @@ impl Memory {
                     && measure.count >= MASS_MIN
                     && measure.count.saturating_mul(10) >= measure.of;
                 match learned {
-                    Learned::Accepted => put(&mut self.top, measure),
-                    Learned::Released if !mass => put(&mut self.released, measure),
+                    Learned::Accepted if adds_up(measure.statistic) => {
+                        let largest = self.running.entry(measure.statistic).or_default();
+                        *largest = largest.max(measure.value);
+                    }
+                    Learned::Accepted => put(&mut self.top, measure.statistic, measure.value),
+                    Learned::Released if !mass => {
+                        put(&mut self.released, measure.statistic, measure.value)
+                    }
                     Learned::Released => {}
                 }
+            }
+        }
+        if now.is_multiple_of(WINDOW as u64) {
+            for (statistic, value) in std::mem::take(&mut self.running) {
+                put(&mut self.top, statistic, value);
             }
         }
         self.losses += u64::from(step.causes > 0);
@@ -184,11 +201,17 @@ impl Memory {
     }
 }
 
-fn put(values: &mut BTreeMap<Statistic, Vec<f64>>, measure: &Measure) {
-    let top = values.entry(measure.statistic).or_default();
-    let place = top.partition_point(|known| *known >= measure.value);
-    top.insert(place, measure.value);
+fn put(values: &mut BTreeMap<Statistic, Vec<f64>>, statistic: Statistic, value: f64) {
+    let top = values.entry(statistic).or_default();
+    let place = top.partition_point(|known| *known >= value);
+    top.insert(place, value);
     top.truncate(TOP_MAX);
+}
+
+/// Whether a statistic adds up the last syncs. Its values of one window are one event: a leak that is
+/// let pass must not make itself usual.
+fn adds_up(statistic: Statistic) -> bool {
+    matches!(statistic, Statistic::LossSum | Statistic::LossDays | Statistic::TailSum)
 }
 
 /// Powers of ten by which it is improbable that of so many syncs at least so many lose something,

@@ -242,24 +242,37 @@ fn a_loss_that_the_sources_total_proves_weighs_less_and_has_no_shape() {
     assert!(proven < open, "{proven} is not below {open}");
 }
 
-#[test]
-fn half_a_percent_lost_every_sync_is_held_within_twenty_syncs() {
+/// In which of twenty syncs a leak of half a percent is held by what it adds up to, after so many in
+/// which nothing changed. Somebody joins in each: who works in the source does more than take away.
+fn leak_held_after(quiet: u32) -> Option<u32> {
     let mut source = Source::of(1_000, 6);
     let mut memory = Memory::default();
-    let quiet = step(&source, &source, false, in_order);
-    for _ in 0..60 {
-        memory = memory.learn(&quiet, Learned::Accepted);
+    let same = step(&source, &source, false, in_order);
+    for _ in 0..quiet {
+        memory = memory.learn(&same, Learned::Accepted);
     }
-    let held = (0..20_u32).any(|sync| {
+    (1..=20_u32).find(|sync| {
         let leavers: Vec<u32> = (0..5).map(|n| (sync * 5 + n) * 97 % 1_000).collect();
-        let next = source.without(&leavers);
+        let mut next = source.without(&leavers);
+        next.users.insert(5_000 + sync, format!("name-{sync}"));
         let lost = step(&source, &next, false, in_order);
-        let most = assess(&lost, &memory, Prior::shipped()).first().map_or(0.0, |most| most.score);
+        let found = assess(&lost, &memory, Prior::shipped());
+        let sums = [Statistic::LossSum, Statistic::LossDays];
+        let of_sums = found.iter().filter(|one| sums.contains(&one.measure.statistic));
+        let most = of_sums.map(|one| one.score).fold(0.0, f64::max);
+        // What is let pass is learnt, and must not make the next of it usual.
         memory = std::mem::take(&mut memory).learn(&lost, Learned::Accepted);
         source = next;
         most >= HOLD
-    });
-    assert!(held);
+    })
+}
+
+#[test]
+fn half_a_percent_lost_every_sync_is_held_within_twenty_syncs() {
+    for quiet in 55..75 {
+        let held = leak_held_after(quiet);
+        assert!(held.is_some(), "after {quiet} quiet syncs");
+    }
 }
 
 #[test]
