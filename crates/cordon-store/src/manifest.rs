@@ -217,6 +217,11 @@ impl Manifest {
         self.files.iter().chain(self.tombstones.iter().map(|stones| &stones.file))
     }
 
+    /// What the detector knows its content by.
+    pub fn fingerprint(&self) -> u64 {
+        fingerprint(&self.contents)
+    }
+
     /// Tells whether two syncs of a store hold the same: records, their scopes, and how each scope
     /// ended. Sync numbers, times, watermarks, tombstones and the order of arrival do not
     /// enter.

@@ -6,7 +6,7 @@
 
 use cordon_ledger::{Acceptance, MEMORY_BYTES_MAX};
 use cordon_store::Snapshot;
-use cordon_validate::detect::{Learned, Memory};
+use cordon_validate::detect::{Learned, Memory, Step};
 
 use super::{Gate, GateError};
 
@@ -31,7 +31,15 @@ impl Gate<'_> {
         staged: &Snapshot,
         acceptance: &Acceptance,
     ) -> Result<Option<String>, GateError> {
-        let Some(step) = &staged.manifest.step else { return Ok(None) };
+        let manifest = &staged.manifest;
+        let step = match &manifest.step {
+            Some(step) => step.clone(),
+            // A first sync is no step; it is only known by its content.
+            None if manifest.against.is_none() && self.connector.policy.shape.is_on => {
+                Step::unchanged(manifest.fingerprint())
+            }
+            None => return Ok(None),
+        };
         let learned = match acceptance {
             Acceptance::Policy { .. } => Learned::Accepted,
             Acceptance::Release { .. } => Learned::Released,
@@ -39,7 +47,7 @@ impl Gate<'_> {
             Acceptance::Part(part) if part.by.is_none() => Learned::Accepted,
             Acceptance::Part(_) => Learned::Released,
         };
-        let memory = self.memory().await?.unwrap_or_default().learn(step, learned);
+        let memory = self.memory().await?.unwrap_or_default().learn(&step, learned);
         let text = serde_json::to_string(&memory)?;
         if text.len() > MEMORY_BYTES_MAX {
             let (connector, bytes) = (&self.connector.name, text.len());

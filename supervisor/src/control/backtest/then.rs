@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use cordon_ledger::{Ledger, ReadError, RunOutcome, RunRow, SnapshotRow};
 use cordon_model::{ConnectorName, Finding, SyncNumber};
 use cordon_store::Snapshot;
-use cordon_validate::detect::{Learned, Memory};
+use cordon_validate::detect::{Learned, Memory, Step};
 use cordon_validate::lookup::Lookup;
 use cordon_validate::reading::{Earlier, Waiting};
 use cordon_validate::{History, Policy, TimeSpan, Verdict, Window};
@@ -139,9 +139,13 @@ impl Then {
             RunOutcome::Released => Some(Learned::Released),
             _ => None,
         };
-        let step = judged.and_then(|(snapshot, _)| snapshot.manifest.step.as_ref());
+        let manifest = judged.map(|(snapshot, _)| &snapshot.manifest);
+        let step = manifest.and_then(|manifest| match &manifest.step {
+            None if manifest.against.is_none() => Some(Step::unchanged(manifest.fingerprint())),
+            step => step.clone(),
+        });
         if let Some((step, learned)) = step.zip(learned) {
-            self.memory = std::mem::take(&mut self.memory).learn(step, learned);
+            self.memory = std::mem::take(&mut self.memory).learn(&step, learned);
         }
         match run.outcome {
             RunOutcome::Quarantined | RunOutcome::Superseded => {
