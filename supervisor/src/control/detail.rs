@@ -1,6 +1,7 @@
 //! `describe` and `runs`: one connector in full.
 
-use cordon_model::{ScopeOutcome, ScopeReport};
+use cordon_ledger::RunRow;
+use cordon_model::{Finding, ScopeOutcome, ScopeReport};
 use cordon_sandbox::{Destination, JailItem};
 use cordon_wire::v1;
 use jiff::Timestamp;
@@ -14,6 +15,7 @@ use super::status::connector_status;
 use super::{Service, render};
 use crate::config::Connector;
 use crate::egress::Flow;
+use crate::host::Handle;
 use crate::schedule::in_words;
 
 /// Runs shown when nobody says how many.
@@ -80,10 +82,7 @@ impl Service {
             isolation: ran
                 .map(|ran| ran.report.items.iter().map(isolation).collect())
                 .unwrap_or_default(),
-            findings: runs
-                .first()
-                .map(|run| run.findings.iter().map(render::finding).collect())
-                .unwrap_or_default(),
+            findings: findings(&handle, runs.first()).iter().map(render::finding).collect(),
             runs: runs.iter().map(render::run).collect(),
             events,
             scopes,
@@ -103,6 +102,15 @@ impl Service {
         let rows = self.host.ledger.latest_evidence(name, limit).await?;
         Ok(rows.iter().map(render::event).collect())
     }
+}
+
+/// What the checks noticed: in what is left of a sync where a part of it passed, which is the newest run
+/// then and has nothing against it; else in the newest run.
+fn findings(handle: &Handle, newest: Option<&RunRow>) -> Vec<Finding> {
+    let rest = handle.facts().quarantined.filter(|row| row.rest.is_some());
+    rest.map(|row| row.findings)
+        .or_else(|| newest.map(|run| run.findings.clone()))
+        .unwrap_or_default()
 }
 
 fn scope(report: &ScopeReport) -> v1::ScopeDetail {
