@@ -5,7 +5,7 @@
 //! records that are made up.
 
 use cordon_model::{Outcome, SyncNumber};
-use cordon_validate::detect::{Learned, Step};
+use cordon_validate::detect::{Learned, Measure, Statistic, Step};
 use cordon_validate::{DefectKind, Policy, PolicyPatch, Weakening};
 use proptest::prelude::*;
 
@@ -251,4 +251,34 @@ fn an_exempted_finding_is_told_with_its_owner_and_holds_nothing_back() {
         assert!(text.starts_with("quarantined"), "{code} {subject:?} {max:?} {at:?}: {text}");
     }
     assert!(check("CRD-D101", None, None, Some("2026-03-07T23:59:59Z")).starts_with("accepted"));
+}
+
+#[test]
+fn an_exempted_statistic_does_not_speak_for_another_of_its_rule() {
+    let measure = |statistic, subject: &str| Measure {
+        statistic,
+        value: 9.0,
+        subject: subject.to_owned(),
+        count: 50,
+        of: 100,
+        proven: false,
+        examples: Vec::new(),
+    };
+    let mut scene = Scene::users(Move::removing(100, 0));
+    let measures =
+        vec![measure(Statistic::Recased, "user.mail"), measure(Statistic::Swapped, "group.owner")];
+    scene.candidate.step = Some(Step { measures, changed: true, records: 100, ..Step::default() });
+    scene.history.judged_at = Some("2026-03-05T12:00:00Z".parse().unwrap());
+    for (exempted, outcome) in [
+        (vec!["user.mail"], Outcome::Quarantined),
+        (vec!["group.owner"], Outcome::Quarantined),
+        (vec!["user.mail", "group.owner"], Outcome::Accepted),
+    ] {
+        scene.policy.exemptions.clear();
+        for (name, subject) in ["x", "y"].into_iter().zip(&exempted) {
+            let exemption = exemption("CRD-S401", Some(subject), None, 7);
+            scene.policy.exemptions.insert(rule_name(name), exemption);
+        }
+        assert_eq!(scene.verdict().outcome, outcome, "{exempted:?}");
+    }
 }
