@@ -120,6 +120,11 @@ impl<'a> Findings<'a> {
         }
     }
 
+    /// Whether somebody answers for a finding.
+    pub(super) fn is_exempted(&self, noticed: &Noticed) -> bool {
+        self.exemptions.of(&noticed.finding).is_some()
+    }
+
     /// Whether any finding so far is such a one.
     pub(super) fn any(&self, is: impl Fn(&Finding) -> bool) -> bool {
         self.list.iter().any(is)

@@ -3,9 +3,13 @@
 //! Told line by line, and rather once too often than once too little: where nothing is told, no
 //! verdict is milder under the new policy than under the old one, whatever the sync. That a line is
 //! told does not mean that it is wrong; it means that somebody should know.
+//!
+//! One thing is not told, since it is no protection less: samples of more confidence are larger, and
+//! where `lookup.keys` is too little for all types the last ones are asked for less.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +44,7 @@ impl Policy {
     pub fn weakened_from(&self, old: &Self) -> Vec<Weakening> {
         let mut weaker = Weaker(Vec::new());
         self.modes(old, &mut weaker);
+        self.lookups_of(old, &mut weaker);
         self.release_of(old, &mut weaker);
         self.limits_of(old, &mut weaker);
         self.budgets_of(old, &mut weaker);
@@ -69,19 +74,6 @@ impl Policy {
         {
             weaker.add("on_suspicion", &"quarantine", &"hold-removals");
         }
-        if self.removals_verified == RemovalsVerified::Accept {
-            if old.removals_verified == RemovalsVerified::Note {
-                weaker.add("removals_verified", &"note", &"accept");
-            } else if self.lookup.confidence < old.lookup.confidence {
-                weaker.add("lookup.confidence", &old.lookup.confidence, &self.lookup.confidence);
-            }
-        }
-        if self.lookup.when == LookUpWhen::Suspicion && old.lookup.when == LookUpWhen::Always {
-            weaker.add("lookup.when", &"always", &"suspicion");
-        }
-        if self.lookup.keys < old.lookup.keys {
-            weaker.add("lookup.keys", &old.lookup.keys, &self.lookup.keys);
-        }
         if self.reread.times < old.reread.times {
             weaker.add("reread.times", &old.reread.times, &self.reread.times);
         }
@@ -106,10 +98,33 @@ impl Policy {
             weaker.add("privileged", &words(then), &words(now));
         }
         if self.freshness > old.freshness {
-            let words =
-                |it| jiff::SignedDuration::try_from(it).unwrap_or(jiff::SignedDuration::MAX);
-            let (then, now) = (words(old.freshness), words(self.freshness));
-            weaker.add("freshness", &format!("{then:#}"), &format!("{now:#}"));
+            weaker.add("freshness", &span(old.freshness), &span(self.freshness));
+        }
+    }
+
+    /// The less is asked for, the less is found that is still there. Where the source's word lets
+    /// removals pass, more that is asked for lets more of them pass.
+    fn lookups_of(&self, old: &Self, weaker: &mut Weaker) {
+        let (then, now) = (old.lookup, self.lookup);
+        let was_accepted = old.removals_verified == RemovalsVerified::Accept;
+        if self.removals_verified == RemovalsVerified::Accept && !was_accepted {
+            weaker.add("removals_verified", &"note", &"accept");
+        }
+        let passes = was_accepted && self.accepts_verified_removals();
+        if now.when == LookUpWhen::Suspicion && then.when == LookUpWhen::Always {
+            weaker.add("lookup.when", &"always", &"suspicion");
+        }
+        if now.confidence < then.confidence {
+            weaker.add("lookup.confidence", &then.confidence, &now.confidence);
+        }
+        if now.keys < then.keys || (passes && now.keys > then.keys) {
+            weaker.add("lookup.keys", &then.keys, &now.keys);
+        }
+        if now.per_second < then.per_second || (passes && now.per_second > then.per_second) {
+            weaker.add("lookup.per_second", &then.per_second, &now.per_second);
+        }
+        if now.deadline < then.deadline || (passes && now.deadline > then.deadline) {
+            weaker.add("lookup.deadline", &span(then.deadline), &span(now.deadline));
         }
     }
 
@@ -241,6 +256,11 @@ impl Policy {
             }
         }
     }
+}
+
+fn span(time: Duration) -> String {
+    let span = jiff::SignedDuration::try_from(time).unwrap_or(jiff::SignedDuration::MAX);
+    format!("{span:#}")
 }
 
 /// Whether a limit may be higher than it was; none is the highest.

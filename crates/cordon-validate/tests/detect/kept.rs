@@ -1,6 +1,6 @@
 //! A record that did not change counts the same, whether it is seen or kept.
 
-use cordon_validate::detect::{Key, Observer, Place, Seen, Step};
+use cordon_validate::detect::{HeldOn, Key, Observer, Place, Seen, Step};
 use proptest::prelude::*;
 
 use super::source::record_type;
@@ -104,4 +104,16 @@ fn an_entitlement_of_which_nothing_was_told_stands_for_itself() {
     let mut observer = Observer::new();
     observer.held_on([(7, 70), (7, 71)]);
     assert_eq!((observer.target(7), observer.target(8)), (70, 8));
+}
+
+#[test]
+fn of_an_entitlement_the_last_note_stands_before_a_step_is_seen_and_the_first_word_after() {
+    let mut known = HeldOn::default();
+    known.note(7, 70);
+    known.note(7, 71);
+    known.note(8, 80);
+    assert_eq!(known.known(), 2);
+    let mut observer = Observer::knowing(known);
+    observer.held_on([(7, 72), (9, 90)]);
+    assert_eq!([7, 8, 9, 10].map(|entitlement| observer.target(entitlement)), [71, 80, 90, 10]);
 }

@@ -13,4 +13,5 @@ mod recalled;
 mod shapes;
 mod source;
 mod sources;
+mod verdicts;
 mod weighing;

@@ -10,23 +10,52 @@ use super::sources::{Offers, judged_by};
 /// Bytes of a memory, at most, as the ledger would keep it.
 const MEMORY_BYTES_MAX: usize = 400_000;
 
-fn days() -> impl Strategy<Value = (Source, Source)> {
+/// What happens to a source from one day to the next.
+#[derive(Debug, Clone)]
+pub(super) struct Changes {
+    leavers: Vec<u32>,
+    members: Vec<(u32, u32, bool)>,
+    names: Vec<(u32, String)>,
+}
+
+pub(super) fn changes() -> impl Strategy<Value = Changes> {
     let leavers = prop::collection::vec(0..80_u32, 0..12);
-    let changes = prop::collection::vec((0..5_u32, 0..80_u32, any::<bool>()), 0..20);
+    let members = prop::collection::vec((0..5_u32, 0..80_u32, any::<bool>()), 0..20);
     let names = prop::collection::vec((0..80_u32, "[a-zA-Z]{4,8}"), 0..6);
-    (leavers, changes, names).prop_map(|(leavers, changes, names)| {
-        let before = Source::of(80, 5);
-        let mut after = before.without(&leavers);
-        for (group, user, joins) in changes {
+    (leavers, members, names).prop_map(|(leavers, members, names)| Changes {
+        leavers,
+        members,
+        names,
+    })
+}
+
+impl Changes {
+    /// The first of each sort alone.
+    pub(super) fn few(mut self) -> Self {
+        self.leavers.truncate(1);
+        self.members.truncate(2);
+        self.names.truncate(1);
+        self
+    }
+
+    pub(super) fn upon(self, before: &Source) -> Source {
+        let mut after = before.without(&self.leavers);
+        for (group, user, joins) in self.members {
             if joins {
                 after.members.insert((group, user));
             } else {
                 after.members.remove(&(group, user));
             }
         }
-        for (user, name) in names {
-            after.users.insert(user, name);
-        }
+        after.users.extend(self.names);
+        after
+    }
+}
+
+fn days() -> impl Strategy<Value = (Source, Source)> {
+    changes().prop_map(|changes| {
+        let before = Source::of(80, 5);
+        let after = changes.upon(&before);
         (before, after)
     })
 }

@@ -30,7 +30,7 @@ pub(super) enum Offers {
     Lookup,
 }
 
-fn census(read: &Source, whole: &Source, offers: Offers) -> Census {
+pub(super) fn census(read: &Source, whole: &Source, offers: Offers) -> Census {
     let mut census = Census::default();
     for (scope, kind, received, total) in [
         ("users", "resource.user", read.users.len(), whole.users.len()),
@@ -92,6 +92,18 @@ pub(super) fn judged_by(
     offers: Offers,
     step: Step,
 ) -> Judged {
+    let (candidate, history) = told(before, whole, read, offers, step);
+    judge(Some(&census(before, before, offers)), candidate, &history, &Policy::default())
+}
+
+/// What the judge is told of such a read, beside the last known good.
+pub(super) fn told(
+    before: &Source,
+    whole: &Source,
+    read: &Source,
+    offers: Offers,
+    step: Step,
+) -> (Candidate, History) {
     let candidate = Candidate {
         connector: ConnectorName::new("hr").unwrap(),
         sync: SyncNumber(2),
@@ -129,8 +141,7 @@ pub(super) fn judged_by(
         types,
         trouble: None,
     });
-    let history = History { accepted: 40, lookup, ..History::default() };
-    judge(Some(&census(before, before, offers)), candidate, &history, &Policy::default())
+    (candidate, History { accepted: 40, lookup, ..History::default() })
 }
 
 /// A read of the source that lost something and does not know it: an end, a page, or the members of

@@ -2,6 +2,7 @@
 
 mod agreement;
 mod edges;
+mod edits;
 mod monotone;
 mod parts;
 mod policy;
@@ -10,4 +11,5 @@ mod release;
 mod rules;
 mod scene;
 mod simulation;
+mod source;
 mod verdicts;

@@ -1,12 +1,16 @@
 //! What holds for every candidate and every policy.
 
-use cordon_model::{Outcome, ScopeOutcome, Severity, SyncNumber};
+use std::collections::BTreeMap;
+
+use cordon_model::{Outcome, ScopeOutcome, Severity, SyncNumber, TypeName};
+use cordon_validate::detect::{Learned, Measure, Memory, Statistic, Step};
+use cordon_validate::reading::Earlier;
 use cordon_validate::{
-    BUDGET_DEFAULT, Budget, Defect, DefectKind, FirstSync, Limit, OnIncomplete, Percent, Policy,
-    PrivilegedDelta, Recover, Risk, TypeDelta,
+    BUDGET_DEFAULT, Budget, Defect, DefectKind, FirstSync, Limit, LimitPatch, Limits, OnIncomplete,
+    Percent, Policy, PrivilegedDelta, Recover, RequiredAttribute, Risk, Shape, TypeDelta, Unusual,
 };
 use proptest::prelude::*;
-use proptest::sample::select;
+use proptest::sample::{select, subsequence};
 
 use crate::scene::{Move, Scene, record_type};
 
@@ -35,6 +39,48 @@ fn moves() -> impl Strategy<Value = Move> {
         let removed = before * (percent * percent / 100) / 100;
         Move { before, removed, added, modified }
     })
+}
+
+/// What a detector may have measured, and what it remembers, though not of these records.
+pub(crate) fn shown_to_the_detector() -> impl Strategy<Value = (Option<Step>, Option<Memory>)> {
+    let counts = (0..300_u64, 1..3_000_u64, any::<bool>());
+    let measure = (select(Statistic::ALL.to_vec()), 0.0..8.0_f64, counts);
+    let measure = measure.prop_map(|(statistic, value, (count, of, proven))| Measure {
+        statistic,
+        value,
+        subject: "user".to_owned(),
+        count,
+        of,
+        proven,
+        examples: Vec::new(),
+    });
+    let measures = prop::collection::vec(measure, 0..3);
+    let step = (measures, 0..3_u64, 0.0..3.0_f64).prop_map(|(measures, causes, tail)| Step {
+        measures,
+        changed: true,
+        causes,
+        records: 100,
+        tail,
+        ..Step::default()
+    });
+    // Some twenty losses before.
+    let memory = (step.clone(), 0..=20_usize).prop_map(|(step, losses)| {
+        let lost = Step { causes: 1, ..step };
+        (0..losses).fold(Memory::default(), |memory, _| memory.learn(&lost, Learned::Accepted))
+    });
+    (prop::option::of(step), prop::option::of(memory))
+}
+
+/// A reading that waits for this one.
+pub(crate) fn earlier_readings() -> impl Strategy<Value = Option<Earlier>> {
+    let earlier = (any::<[bool; 2]>(), 1..4_u64);
+    let earlier = earlier.prop_map(|([is_same, was_only_unusual], times)| Earlier {
+        sync: SyncNumber(416),
+        is_same,
+        times,
+        was_only_unusual,
+    });
+    prop_oneof![3 => Just(None), 1 => earlier.prop_map(Some)]
 }
 
 fn endings() -> impl Strategy<Value = [Ending; 3]> {
@@ -74,8 +120,9 @@ pub(crate) fn scenes() -> impl Strategy<Value = (Scene, [(Ending, u64); 3])> {
     let steps = prop::collection::vec((0..3_usize, 0..4_usize, moves()), 0..5);
     let privileged = (0..60_u64, 0..5_u64, 0..5_u64);
     let history = (0..200_u64, 0..5_000_u64, any::<[bool; 3]>());
-    (steps, endings(), defects(), privileged, history).prop_map(
-        |(steps, endings, defects, (grants, appeared, vanished), history)| {
+    let detector = (shown_to_the_detector(), earlier_readings());
+    (steps, endings(), defects(), privileged, history, detector).prop_map(
+        |(steps, endings, defects, (grants, appeared, vanished), history, detector)| {
             let mut scene = Scene::next();
             let mut removed = [0; 3];
             for (scope, of, step) in steps {
@@ -87,6 +134,7 @@ pub(crate) fn scenes() -> impl Strategy<Value = (Scene, [(Ending, u64); 3])> {
             }
             scene = scene.privileged(grants + vanished, appeared, vanished);
             scene.candidate.defects = defects;
+            ((scene.candidate.step, scene.history.memory), scene.history.earlier) = detector;
             let (lost, yesterday, [quarantined, replayed, protected]) = history;
             let window = scene.window("24h");
             window.removed.insert("user".to_owned(), lost);
@@ -126,14 +174,51 @@ fn limits() -> impl Strategy<Value = Limit> {
     })
 }
 
+/// A limit, of which a label may have its own.
+fn patches() -> impl Strategy<Value = LimitPatch> {
+    let percent = prop::option::of((0..=40_u8).prop_map(Percent::whole));
+    let counts = (prop::option::of(0..60_u64), prop::option::of(0..60_u64));
+    (percent, counts).prop_map(|(percent, (count, floor))| LimitPatch { percent, count, floor })
+}
+
+fn labels() -> impl Strategy<Value = BTreeMap<TypeName, LimitPatch>> {
+    let label = select(vec!["user", "grant"]).prop_map(|label| TypeName::new(label).unwrap());
+    prop::collection::btree_map(label, patches(), 0..2)
+}
+
+fn shapes() -> impl Strategy<Value = Shape> {
+    let unusual = || (50..=500_u16).prop_map(|it| Unusual::new(f64::from(it) / 100.0).unwrap());
+    let is_on = prop::bool::weighted(0.8);
+    (is_on, unusual(), unusual()).prop_map(|(is_on, hold, read_again)| Shape {
+        is_on,
+        hold,
+        read_again,
+    })
+}
+
+fn required() -> impl Strategy<Value = Vec<RequiredAttribute>> {
+    let attributes = ["user.mail", "user.owner"].map(|it| it.to_owned().try_into().unwrap());
+    subsequence(attributes.to_vec(), 0..=2)
+}
+
 pub(crate) fn policies() -> impl Strategy<Value = Policy> {
     let limits = [limits(), limits(), limits()];
     let percents = [0..=100_u8, 0..=100, 0..=100].prop_map(|percents| percents.map(Percent::whole));
     let modes = (any::<[bool; 3]>(), select(vec![Risk::Low, Risk::Medium, Risk::High]));
-    (limits, percents, modes, 0..60_u64).prop_map(
-        |([removed, added, modified], [day, dangling, privileged], modes, count)| {
+    let labels = (labels(), labels(), labels(), patches());
+    let more = (labels, shapes(), 0..3_u32, required());
+    (limits, percents, modes, 0..60_u64, more).prop_map(
+        |([removed, added, modified], [day, dangling, privileged], modes, count, more)| {
             let ([first, incomplete, recover], risk) = modes;
             let mut policy = Policy::default();
+            let labels;
+            (labels, policy.shape, policy.reread.times, policy.required) = more;
+            (
+                policy.removed.labels,
+                policy.added.labels,
+                policy.modified.labels,
+                policy.removed_in_scope,
+            ) = labels;
             policy.removed.default = removed;
             policy.added.default = added;
             policy.modified.default = modified;
@@ -166,10 +251,24 @@ pub(crate) fn tighter(a: &Policy, b: &Policy) -> Policy {
         count: count(a.count, b.count),
         floor: a.floor.min(b.floor),
     };
+    let limits = |a: &Limits, b: &Limits| {
+        let labels = a.labels.keys().chain(b.labels.keys()).map(|label| {
+            let Limit { percent, count, floor } = limit(a.of(label.as_ref()), b.of(label.as_ref()));
+            (label.clone(), LimitPatch { percent, count, floor: Some(floor) })
+        });
+        Limits { labels: labels.collect(), default: limit(a.default, b.default) }
+    };
     let mut policy = a.clone();
-    policy.removed.default = limit(a.removed.default, b.removed.default);
-    policy.added.default = limit(a.added.default, b.added.default);
-    policy.modified.default = limit(a.modified.default, b.modified.default);
+    policy.removed = limits(&a.removed, &b.removed);
+    policy.added = limits(&a.added, &b.added);
+    policy.modified = limits(&a.modified, &b.modified);
+    policy.shape = Shape {
+        is_on: a.shape.is_on || b.shape.is_on,
+        hold: a.shape.hold.min(b.shape.hold),
+        read_again: a.shape.read_again.min(b.shape.read_again),
+    };
+    policy.reread.times = a.reread.times.max(b.reread.times);
+    policy.required.extend(b.required.iter().cloned());
     policy.budgets = a.budgets.clone();
     for budget in &mut policy.budgets {
         let known = b.budgets.iter().find(|known| known.within == budget.within);

@@ -1,6 +1,6 @@
 //! What counts as a protection taken away: of each key the one direction and not the other.
 
-use cordon_validate::{Policy, PolicyPatch};
+use cordon_validate::{Policy, PolicyPatch, RemovalsVerified, Risk};
 
 fn policy(guard: &str) -> Policy {
     let patch: PolicyPatch =
@@ -43,7 +43,6 @@ fn each_mode_is_weaker_in_one_direction() {
         ("", "on_suspicion = \"hold-removals\"", "on_suspicion: quarantine -> hold-removals"),
         ("", "removals_verified = \"accept\"", "removals_verified: note -> accept"),
         ("lookup.when = \"always\"", "", "lookup.when: always -> suspicion"),
-        ("lookup.keys = 2001", "", "lookup.keys: 2001 -> 2000"),
         ("reread.times = 2", "", "reread.times: 2 -> 1"),
         ("", "shape = \"off\"", "shape: on -> off"),
         ("", "shape.hold = 3", "shape.hold: one sync in 316 -> one sync in 1,000"),
@@ -65,21 +64,37 @@ fn each_mode_is_weaker_in_one_direction() {
 }
 
 #[test]
-fn how_sure_a_sample_is_counts_where_its_word_lets_removals_pass() {
-    let accept = "removals_verified = \"accept\"\nlookup.confidence";
-    one_way(
-        &format!("{accept} = 99"),
-        &format!("{accept} = 98"),
-        "lookup.confidence: 99 % -> 98 %",
-    );
-    neither_way("lookup.confidence = 99", "lookup.confidence = 98");
-    let same = format!("{accept} = 99");
-    neither_way(&same, &same);
-    one_way(
-        "lookup.confidence = 99",
-        &format!("{accept} = 98"),
-        "removals_verified: note -> accept",
-    );
+fn less_that_is_asked_for_is_weaker_and_where_removals_pass_by_it_more_is_too() {
+    let accept = |line: &str| format!("removals_verified = \"accept\"\n{line}");
+    for (more, less, told_more, told_less) in [
+        ("lookup.keys = 2001", "", "2000 -> 2001", "2001 -> 2000"),
+        ("lookup.per_second = 101", "", "100 -> 101", "101 -> 100"),
+        ("lookup.deadline = \"61s\"", "", "1m -> 1m 1s", "1m 1s -> 1m"),
+    ] {
+        let what = more.split(' ').next().unwrap();
+        one_way(more, less, &format!("{what}: {told_less}"));
+        let [more, less] = [more, less].map(|line| policy(&accept(line)));
+        assert_eq!(told(&more, &less), format!("{what}: {told_less}"));
+        assert_eq!(told(&less, &more), format!("{what}: {told_more}"));
+        // Where much is at stake no word lets anything pass.
+        let high = |mut it: Policy| {
+            it.risk = Risk::High;
+            it
+        };
+        assert_eq!(told(&high(less.clone()), &high(more.clone())), "");
+        // That it is believed from now on says it all.
+        let note = Policy { removals_verified: RemovalsVerified::Note, ..less };
+        assert_eq!(told(&note, &more), "removals_verified: note -> accept");
+    }
+}
+
+#[test]
+fn a_sample_that_is_less_sure_is_weaker_whatever_follows_from_it() {
+    for accept in ["", "removals_verified = \"accept\"\n"] {
+        let sure = |percent: u8| format!("{accept}lookup.confidence = {percent}");
+        one_way(&sure(99), &sure(98), "lookup.confidence: 99 % -> 98 %");
+        neither_way(&sure(99), &sure(99));
+    }
 }
 
 #[test]
