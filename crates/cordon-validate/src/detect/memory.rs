@@ -38,9 +38,10 @@ pub struct Memory {
     top: BTreeMap<Statistic, Vec<f64>>,
     /// The same of syncs that a person released.
     released: BTreeMap<Statistic, Vec<f64>>,
-    /// Of statistics that add up the last syncs the largest values of the current window.
+    /// Of statistics that add up the last syncs the largest values of the current window. None: what is
+    /// known of them was learnt sync by sync, and says nothing.
     #[serde(default)]
-    running: BTreeMap<Statistic, f64>,
+    running: Option<BTreeMap<Statistic, f64>>,
     /// The last syncs, newest last.
     window: VecDeque<Loss>,
     /// Fingerprints of accepted contents, newest last.
@@ -83,6 +84,9 @@ impl Memory {
             let values = top.get(&statistic).map_or(&[][..], Vec::as_slice);
             values.iter().filter(|known| **known >= value * ABOUT).count() as u64
         };
+        if adds_up(statistic) && self.running.is_none() {
+            return (0, self.changed);
+        }
         // Released once, it was an exception; from the second time on it is a habit.
         let own = among(&self.top) + among(&self.released).saturating_sub(1);
         // A window's value stands for all its syncs.
@@ -102,6 +106,11 @@ impl Memory {
         let recalled = self.recall(step);
         self.syncs += 1;
         let now = self.syncs;
+        let mut running = self.running.take().unwrap_or_else(|| {
+            self.top.retain(|statistic, _| !adds_up(*statistic));
+            self.released.retain(|statistic, _| !adds_up(*statistic));
+            BTreeMap::new()
+        });
         if step.changed {
             self.changed += 1;
             for measure in step.measures.iter().chain(&recalled) {
@@ -110,7 +119,7 @@ impl Memory {
                     && measure.count.saturating_mul(10) >= measure.of;
                 match learned {
                     Learned::Accepted if adds_up(measure.statistic) => {
-                        let largest = self.running.entry(measure.statistic).or_default();
+                        let largest = running.entry(measure.statistic).or_default();
                         *largest = largest.max(measure.value);
                     }
                     Learned::Accepted => put(&mut self.top, measure.statistic, measure.value),
@@ -122,10 +131,11 @@ impl Memory {
             }
         }
         if now.is_multiple_of(WINDOW as u64) {
-            for (statistic, value) in std::mem::take(&mut self.running) {
+            for (statistic, value) in std::mem::take(&mut running) {
                 put(&mut self.top, statistic, value);
             }
         }
+        self.running = Some(running);
         self.losses += u64::from(step.causes > 0);
         let released = learned == Learned::Released;
         // What a person released was looked at: it is no part of a leak.

@@ -56,6 +56,27 @@ fn causes_of_loss_are_added_up_over_twenty_syncs_and_this_one() {
 }
 
 #[test]
+fn a_sum_is_learnt_when_its_window_is_over_and_one_that_was_learnt_sync_by_sync_is_forgotten() {
+    let of = |memory: &Memory| {
+        let all = assess(&lost(2, 0.0), memory, Prior::shipped());
+        all.into_iter().find(|one| one.measure.statistic == Statistic::LossSum).unwrap()
+    };
+    let leak = |syncs| learn(Memory::default(), &vec![lost(2, 0.0); syncs]);
+    assert_eq!(of(&leak(19)).known, None);
+    // Twenty syncs of two causes, by the root of four hundred records.
+    assert_eq!(of(&leak(20)).known, Some(2.0));
+    assert_eq!(of(&leak(39)).known, Some(2.0));
+    let (first, later) = (of(&leak(19)).score, of(&leak(39)).score);
+    assert!(later < 1.3 && later < first, "a window stands for all its syncs: {later}, {first}");
+
+    let mut stored = serde_json::to_value(leak(44)).unwrap();
+    stored.as_object_mut().unwrap().remove("running").unwrap();
+    let old: Memory = serde_json::from_value(stored).unwrap();
+    assert!(of(&old).score >= first, "{}", of(&old).score);
+    assert_eq!(of(&learn(old, &[lost(2, 0.0)])).known, None);
+}
+
+#[test]
 fn what_a_person_released_is_no_part_of_a_leak() {
     let released = Memory::default().learn(&lost(50, 3.0), Learned::Released);
     let memory = learn(released, &[lost(2, 1.0)]);
