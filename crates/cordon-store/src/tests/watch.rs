@@ -191,6 +191,32 @@ fn grants_are_seen_at_the_group_that_their_entitlement_is_held_on() {
 }
 
 #[test]
+fn of_what_is_kept_the_grants_of_who_is_gone_and_the_privileged_ones_are_counted() {
+    let host = Host::new();
+    let owners = |numbers: std::ops::Range<u32>| {
+        numbers.map(|number| grant("all", &format!("u{number:03}"), "dev:owner"))
+    };
+    let mut before = members(&[("dev", 0..12)]);
+    before.extend(owners(0..3));
+    let first = host.publish(1, &before, None);
+    // Two grants of members stay, and that of an owner.
+    let gone = [text("u001"), text("u005")];
+    let mut orphaned = before.clone();
+    orphaned.retain(|record| {
+        record.row.record_type != of("resource.user")
+            || !record.row.values.get("id").is_some_and(|id| gone.contains(id))
+    });
+    let orphaned = host.stage(2, &orphaned, Some(&first));
+    assert_eq!(measured(&orphaned, Statistic::Orphaned).count, 3);
+
+    let mut more = before;
+    more.extend(owners(4..10));
+    let more = host.stage(3, &more, Some(&first));
+    let came = measured(&more, Statistic::PrivilegedCame);
+    assert_eq!((came.count, came.of), (6, 3));
+}
+
+#[test]
 fn a_group_that_goes_with_its_grants_and_entitlements_is_one_cause() {
     let host = Host::new();
     let first = host.publish(1, &members(&[("dev", 0..12), ("ops", 10..25)]), None);
