@@ -248,6 +248,26 @@ fn values_are_seen_before_and_after() {
 }
 
 #[test]
+fn values_of_a_type_are_seen_though_the_walk_ends_with_others_while_they_are_read() {
+    let host = Host::new();
+    let with = |mail: &dyn Fn(&str) -> String| {
+        // So many that the rest is walked before they are read.
+        let mut records = users("all", 0..4_000);
+        for record in &mut records {
+            let mail = mail(&record.row.key());
+            record.row.values.insert("mail".to_owned(), Value::Text(mail));
+        }
+        records.push(group("all", "dev"));
+        records.push(entitlement("all", "dev:member", "dev", false));
+        records.push(grant("all", "u007", "dev:member"));
+        records
+    };
+    let first = host.publish(1, &with(&|key| format!("{key}@corp.example")), None);
+    let shouted = host.stage(2, &with(&|key| format!("{key}@CORP.EXAMPLE")), Some(&first));
+    assert_eq!(measured(&shouted, Statistic::Recased).count, 4_000);
+}
+
+#[test]
 fn a_first_sync_and_one_that_nobody_wants_measured_have_no_step_and_old_manifests_had_none() {
     let host = Host::new();
     let records = users("all", 0..20);
@@ -302,6 +322,7 @@ fn of_many_records_each_is_seen_once() {
     let cut = host.stage(3, &cut, Some(&first));
     let gone = measured(&cut, Statistic::GrantsGone);
     assert_eq!((gone.count, gone.of), (10 * 239 + 1, 24_000));
+    assert!(!gone.examples.is_empty(), "rows that are read beside the walk are shown in the end");
     assert!(!has(&cut, Statistic::Emptied), "one holder is left: {:?}", step(&cut));
     assert_ne!(step(&cut).content, step(&same).content);
     let emptied = host.stage(4, &crowd(|number, _| number % 10 == 3), Some(&first));
