@@ -9,7 +9,7 @@
 //! arrived; of an entitlement that is gone its row tells; else the entitlement stands for itself.
 //!
 //! It runs beside the walk, on a thread of its own, and has rows read while the walk goes on: of a type
-//! that has ended, and of each direction of change as soon as so many are wanted as will be read.
+//! that has ended, and before that where no more of them will be wanted.
 
 mod listing;
 mod rows;

@@ -329,6 +329,35 @@ fn of_many_records_each_is_seen_once() {
     assert_eq!(measured(&emptied, Statistic::Emptied).count, 10 * 240);
 }
 
+/// Batches come back and are used again: what one told is not told twice.
+#[test]
+fn of_many_kept_grants_those_of_who_is_gone_and_the_privileged_ones_are_counted_once() {
+    let host = Host::new();
+    let privileged = |mut records: Vec<Record>| {
+        let first = (0..10).map(|number| text(&format!("e{number:03}")));
+        let first: Vec<Value> = first.collect();
+        for record in records.iter_mut().filter(|it| it.row.record_type == of("entitlement.group"))
+        {
+            let is_first = record.row.values.get("id").is_some_and(|id| first.contains(id));
+            record.row.values.insert("privileged".to_owned(), Value::Boolean(is_first));
+        }
+        records
+    };
+    let before = privileged(crowd(|number, user| number == 0 && user < 6));
+    let first = host.publish(1, &before, None);
+    let mut after = privileged(crowd(|_, _| false));
+    let gone: Vec<Value> = (100..140).map(|user| text(&format!("u{user:03}"))).collect();
+    after.retain(|record| {
+        record.row.record_type != of("resource.user")
+            || !record.row.values.get("id").is_some_and(|id| gone.contains(id))
+    });
+    let after = host.stage(2, &after, Some(&first));
+    // Forty users held a hundred each; ten entitlements are held by 240, but for six.
+    assert_eq!(measured(&after, Statistic::Orphaned).count, 40 * 100);
+    let came = measured(&after, Statistic::PrivilegedCame);
+    assert_eq!((came.count, came.of), (6, 10 * 240 - 6));
+}
+
 #[test]
 fn a_row_that_cannot_be_read_ends_the_sync_while_the_walk_goes_on() {
     let host = Host::new();

@@ -12,7 +12,6 @@ use crate::errors::Failure;
 use crate::exit::Exit;
 use crate::output::Output;
 use crate::output::page::{Page, Tone};
-use crate::output::scene::Scene;
 use crate::output::table::Grid;
 use crate::units;
 
@@ -35,11 +34,11 @@ pub(super) async fn run(
     while let Some(one) = answers.next().await {
         renamed.push(one?);
     }
-    out.list(&renamed, &Extra {}, |scene| page(&renamed, scene))?;
+    out.list(&renamed, &Extra {}, |_| page(&renamed))?;
     Ok(if args.exit_code && !renamed.is_empty() { Exit::Attention } else { Exit::Done })
 }
 
-fn page(renamed: &[v1::Renamed], _scene: &Scene) -> Page {
+fn page(renamed: &[v1::Renamed]) -> Page {
     let mut page = Page::new();
     if renamed.is_empty() {
         page.line("no record that went is known under another id");
@@ -78,14 +77,14 @@ mod tests {
     #[test]
     fn a_mapping_says_who_is_who_and_by_what() {
         let renamed = [renamed(7), renamed(42)];
-        insta::assert_snapshot!(page(&renamed, &Scene::fixed()).plain(), @r#"
+        insta::assert_snapshot!(page(&renamed).plain(), @r#"
         OLD       NEW                KNOWN BY
         user:u7   user:c9f1\u{1b}7   mail
         user:u42  user:c9f1\u{1b}42  mail
 
         2 records of resource.user went and came under another id. A proposal: nothing acts on it.
         "#);
-        insta::assert_snapshot!(page(&[], &Scene::fixed()).plain(), @"no record that went is known under another id");
+        insta::assert_snapshot!(page(&[]).plain(), @"no record that went is known under another id");
         insta::assert_snapshot!(sample::json(&renamed[0]), @r#"{"record_type":"resource.user","old":"user:u7","new":"user:c9f1\u001b7","by":"mail"}"#);
     }
 }
