@@ -217,6 +217,27 @@ fn of_what_is_kept_the_grants_of_who_is_gone_and_the_privileged_ones_are_counted
 }
 
 #[test]
+fn where_a_group_lost_members_in_its_listing_is_told_by_where_the_kept_ones_stand() {
+    let host = Host::new();
+    let whole = members(&[("a", 0..30), ("b", 0..30), ("c", 0..30)]);
+    let first = host.publish(1, &whole, None);
+    let left = |lost: std::ops::Range<u32>| {
+        let lost: Vec<Value> = lost.map(|number| text(&format!("u{number:03}"))).collect();
+        let mut left = whole.clone();
+        left.retain(|record| {
+            let principal = record.row.values.get("principal");
+            !principal.is_some_and(|principal| lost.contains(principal))
+        });
+        left
+    };
+    let ends = host.stage(2, &left(26..30), Some(&first));
+    assert_eq!(measured(&ends, Statistic::TargetTails).count, 3);
+    let middles = host.stage(3, &left(10..14), Some(&first));
+    assert_eq!(measured(&middles, Statistic::GrantsGone).count, 3 * 4);
+    assert!(!has(&middles, Statistic::TargetTails), "{:?}", step(&middles));
+}
+
+#[test]
 fn a_group_that_goes_with_its_grants_and_entitlements_is_one_cause() {
     let host = Host::new();
     let first = host.publish(1, &members(&[("dev", 0..12), ("ops", 10..25)]), None);
